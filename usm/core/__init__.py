@@ -1,0 +1,1 @@
+"""The pure core: no clock, file, socket, logging, randomness or threads."""
