@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Callable, NamedTuple
 
-USERS = ["root"] * 40 + ["admin"] * 8 + ["ubuntu", "test", "oracle", "postgres", "git", "pi", "user"] * 3
+USERS = ["admin"] * 8 + ["ubuntu", "test", "oracle", "postgres", "git", "pi", "user"] * 3
 PEOPLE = ["alice", "bob", "carol", "dave", "deploy", "j.doe", "backup-svc", "root"]
 BASE = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
@@ -37,11 +37,35 @@ def stamp_3339(time: datetime) -> str:
     return time.isoformat(timespec="microseconds")
 
 
-def attack(rng: random.Random, sources: list[str]) -> Iterator[tuple[int, str]]:
+class Campaign:
+    """One attacker at work: an address that tries one name, or a list of names, over and over."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.source = f"{rng.randint(1, 223)}.{rng.randint(0, 255)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}"
+        self.left = 1 + int(rng.expovariate(1 / 60))
+        self.single = "root" if rng.random() < 0.5 else None
+        self.user, self.tries = "", 0
+
+    def name(self, rng: random.Random) -> str:
+        """Return the name to try next."""
+        if self.single is not None:
+            return self.single
+        if self.tries == 0:
+            self.user = rng.choice(USERS) if rng.random() < 0.5 else f"user{rng.randint(1, 400)}"
+            self.tries = rng.randint(1, 5)
+        self.tries -= 1
+        return self.user
+
+
+def attack(rng: random.Random, campaigns: list[Campaign]) -> Iterator[tuple[int, str]]:
     """One attack connection: (failures counted by the line, the line after the host)."""
-    source = sources[int(len(sources) * rng.random() ** 3)]
+    at = rng.randrange(len(campaigns))
+    campaign = campaigns[at]
+    campaign.left -= 1
+    if campaign.left <= 0:
+        campaigns[at] = Campaign(rng)
+    source, user = campaign.source, campaign.name(rng)
     port, pid = rng.randint(1024, 65535), rng.randint(1000, 4_000_000)
-    user = rng.choice(USERS) if rng.random() < 0.7 else f"user{rng.randint(1, 400)}"
     tag = f"sshd[{pid}]:"
     pam = f"{tag} pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={source} "
     if user == "root":
@@ -102,7 +126,7 @@ def other(rng: random.Random) -> Iterator[str]:
 def write(path: str, lines: int, *, stamp: Callable[[datetime], str] = stamp_3164, noise: float = 0.7) -> Truth:
     """Write `lines` lines to `path`; `noise` 1.0 writes nothing but counted failures."""
     rng = random.Random(20260102)
-    sources = [f"{rng.randint(1, 223)}.{rng.randint(0, 255)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}" for _ in range(3000)]
+    campaigns = [Campaign(rng) for _ in range(8)]
     written = logins = logouts = failures = noisy = 0
     now = BASE
     step = timedelta(seconds=300 * 86400 / lines)
@@ -111,11 +135,11 @@ def write(path: str, lines: int, *, stamp: Callable[[datetime], str] = stamp_316
         while written < lines:
             block: list[str]
             if noise >= 1.0:
-                block = [text for count, text in attack(rng, sources) if count]
+                block = [text for count, text in attack(rng, campaigns) if count]
                 failures += 1
                 noisy += 1
             elif noisy < noise * written:
-                hits = list(attack(rng, sources))
+                hits = list(attack(rng, campaigns))
                 block, noisy = [text for _, text in hits], noisy + len(hits)
                 failures += sum(count for count, _ in hits)
             elif rng.random() < 0.35:

@@ -106,6 +106,17 @@ class Event(NamedTuple):
     line: Optional[int] = None
 
 
+class Failure(NamedTuple):
+    """Refused logins from one source, folded: `who` holds (user, method, invalid user, how often)."""
+
+    host: str
+    service: str
+    source_ip: Optional[str]
+    time: datetime
+    until: datetime
+    who: tuple[tuple[str, Optional[str], bool, int], ...]
+
+
 class Session(NamedTuple):
     """One connection or one seat, opened once and closed once; `leader` is the pid that owns it."""
 

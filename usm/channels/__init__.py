@@ -1,0 +1,45 @@
+"""Where messages go: each channel is one module and one line in `CHANNELS`.
+
+A channel is a frozen dataclass: its fields are its part of the configuration (`metadata` holds `help`, one line, and
+`choices` where only some values are allowed). It is pure: it turns an alert into a request and a reply into a receipt,
+and leaves sockets to `transport` and time to its caller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from usm.channels.console import Console
+from usm.channels.feishu import Feishu
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from usm.core.model import Alert, Receipt, Reply, Request
+    from usm.core.text import Look
+
+
+class Channel(Protocol):
+    """What delivery needs of every channel."""
+
+    limits: ClassVar[tuple[tuple[int, float], ...]]
+    """At most so many messages in so many seconds, for each pair."""
+
+    def request(self, alert: Alert, now: datetime, look: Look, *, plain: bool = False) -> Request:
+        """Return what to send now (signatures age); `plain` asks for the simplest dress the service knows."""
+        ...
+
+    def receipt(self, reply: Reply, *, plain: bool = False) -> Receipt:
+        """Return what the answer means for a message sent in this dress; never raises, whatever it holds."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the settings, and what to write instead; never shows a secret."""
+        ...
+
+    def notes(self) -> list[str]:
+        """Return what is allowed but should be known, for `check`."""
+        ...
+
+
+CHANNELS: dict[str, type[Any]] = {"feishu": Feishu, "console": Console}

@@ -1,0 +1,50 @@
+"""Failed logins → one `Failure` for each source in a batch: who was tried, how often, from when to when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Optional
+
+from usm.core.decode import Stamps, decode_syslog
+from usm.core.model import Event, Failure
+from usm.core.recognize import address, refused
+from usm.core.sieve import Fold
+
+_Who = tuple[str, Optional[str], bool]
+
+
+class _Source:
+    """What is known of one source so far."""
+
+    def __init__(self, time: datetime) -> None:
+        self.time = self.until = time
+        self.who: dict[_Who, int] = {}
+
+    def add(self, who: _Who, count: int, time: datetime, until: datetime) -> None:
+        self.who[who] = self.who.get(who, 0) + count
+        self.time = min(self.time, time)
+        self.until = max(self.until, until)
+
+
+def tally(events: Iterable[Event], folds: Iterable[Fold], stamps: Stamps) -> list[Failure]:
+    """Merge failures that came one by one with those that the sieve folded."""
+    sources: dict[tuple[str, str, Optional[str]], _Source] = {}
+    for event in events:
+        entry = sources.setdefault((event.host, event.service, event.source_ip), _Source(event.time))
+        entry.add((event.user or "", event.method, event.invalid_user), event.count, event.time, event.time)
+    for fold in folds:
+        ip = address(fold.source.decode("utf-8", "backslashreplace"))
+        begin, until = decode_syslog(fold.first, stamps), stamps.of(fold.last)
+        if ip is None or begin is None or until is None:
+            continue  # not a line of sshd's
+        entry = sources.setdefault((begin.host, "sshd", ip), _Source(begin.time))
+        for text, count in fold.who.items():
+            who = refused(text.decode("utf-8", "backslashreplace"))
+            if who is not None:
+                entry.add((who.user, who.method, who.invalid_user), count, begin.time, until)
+    return [
+        Failure(host, service, ip, entry.time, entry.until, tuple((*who, count) for who, count in entry.who.items()))
+        for (host, service, ip), entry in sources.items()
+        if entry.who
+    ]

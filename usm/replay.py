@@ -1,0 +1,74 @@
+"""The whole left half over files, touching nothing: what would the monitor have seen?"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from typing import IO
+
+from usm.core.alert import Alert, event_json
+from usm.core.decode import Stamps, decode_syslog
+from usm.core.model import INFO, Event
+from usm.core.pair import pair
+from usm.core.recognize import recognize
+from usm.core.text import Look, plain_text
+from usm.errors import SourceError
+from usm.store import Store
+
+_OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}
+_ROUND = 20000  # lines between two writes of the sessions to the store in memory
+
+
+def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, now: datetime) -> Iterator[str]:
+    """Yield one line of text (or block of it) for each event of `kinds`; sessions go on from one file into the next."""
+    store = Store(":memory:")
+    for name in files:
+        with _open(name) as file:
+            latest = now if name == "-" else datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, timezone.utc)
+            for event in _events(store, file, Stamps(look.zone, latest)):
+                if event.kind not in kinds:
+                    continue
+                if form == "text":
+                    yield plain_text(Alert("", event, INFO), look.language, look.zone) + "\n"
+                    continue
+                body = {**event_json(event), "line": event.line}
+                if len(files) > 1:
+                    body["file"] = name
+                yield json.dumps(body, ensure_ascii=False)
+
+
+def _events(store: Store, file: IO[bytes], stamps: Stamps) -> Iterator[Event]:
+    lines = enumerate(file, 1)
+    more = True
+    while more:
+        more = False
+        with store.transaction() as tx:
+            for number, line in lines:
+                record = decode_syslog(line.rstrip(b"\n"), stamps)
+                event = None if record is None else recognize(record)
+                if event is not None:
+                    pairing = pair(event, tx.related(event))
+                    for session in pairing.sessions:
+                        tx.put(session)
+                    yield from (done._replace(line=number) for done in pairing.events)
+                if number % _ROUND == 0:
+                    more = True
+                    break
+
+
+def _open(name: str) -> IO[bytes]:
+    """Open a file by what it holds, not by its name."""
+    if name == "-":
+        return sys.stdin.buffer
+    try:
+        with open(name, "rb") as probe:
+            opener = _OPENERS.get(probe.read(2))
+        return open(name, "rb") if opener is None else opener(name, "rb")  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        raise SourceError(f"{name}: {error.strerror}") from error

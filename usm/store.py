@@ -1,0 +1,347 @@
+"""The state file: the only SQL. Sessions, failures, the outbox, and the place in the log, changed together.
+
+SQLite in WAL mode, `synchronous=NORMAL`: a killed process loses nothing; a power cut may undo the last
+transactions, but whole, with the place in the log, so that the lines are read again.
+Times are stored as whole microseconds since 1970 UTC. A session's id is stored as a signed 64-bit number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from usm.core import model
+from usm.core.alert import dump, load
+from usm.core.model import Alert, Event, Failure, Session
+from usm.errors import StoreError
+
+APPLICATION_ID = 0x55534D31  # "USM1", in the file's header: another program's database is never touched
+PENDING, SENT, DEAD = "pending", "sent", "dead"
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+_PRELOAD = 5000  # open sessions that are read at once before a large batch
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE checkpoint (source TEXT PRIMARY KEY, cursor TEXT NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE session (
+        id INTEGER PRIMARY KEY, host TEXT NOT NULL, service TEXT NOT NULL, user TEXT NOT NULL,
+        source_ip TEXT, source_port INTEGER, method TEXT, key TEXT, tty TEXT, leader INTEGER,
+        start INTEGER NOT NULL, "end" INTEGER, end_reason TEXT);
+    CREATE INDEX session_start ON session (start);
+    CREATE INDEX session_leader ON session (leader) WHERE "end" IS NULL;
+    CREATE INDEX session_peer ON session (source_ip, source_port) WHERE "end" IS NULL;
+    CREATE TABLE failure (
+        id INTEGER PRIMARY KEY, host TEXT NOT NULL, service TEXT NOT NULL, source_ip TEXT,
+        time INTEGER NOT NULL, until INTEGER NOT NULL, count INTEGER NOT NULL, who TEXT NOT NULL);
+    CREATE INDEX failure_time ON failure (time);
+    CREATE TABLE alert (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY, alert INTEGER NOT NULL REFERENCES alert (id), channel TEXT NOT NULL,
+        state TEXT NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL, plain INTEGER NOT NULL,
+        code TEXT, detail TEXT, settled INTEGER);
+    CREATE INDEX outbox_pending ON outbox (channel, id) WHERE state = 'pending';
+    CREATE INDEX outbox_settled ON outbox (channel, settled);
+    """,
+)
+_COLUMNS = 'id, host, service, user, source_ip, source_port, method, key, tty, leader, start, "end", end_reason'
+
+
+class Delivery(NamedTuple):
+    """One alert on its way to one channel; `attempts` were made so far, the next is due at `due`."""
+
+    id: int
+    alert: Alert
+    channel: str
+    state: str
+    attempts: int
+    due: datetime
+    plain: bool
+    code: Optional[str] = None
+    detail: Optional[str] = None
+
+
+def _micros(time: datetime) -> int:
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _number(session: str) -> int:
+    return int.from_bytes(bytes.fromhex(session), "big", signed=True)
+
+
+def _session(row: tuple) -> Session:  # type: ignore[type-arg]
+    end = None if row[11] is None else _time(row[11])
+    return Session(row[0].to_bytes(8, "big", signed=True).hex(), *row[1:10], _time(row[10]), end, row[12])
+
+
+class Store:
+    """One connection; every thread has its own. Raises StoreError, with what to do, and nothing else."""
+
+    def __init__(self, path: str, *, readonly: bool = False) -> None:
+        self.path = path
+        with self._errors():
+            if readonly:
+                uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+                self._db = sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None)
+            else:
+                if path != ":memory:":
+                    # Who was on is nobody else's business: no moment in which others could open the file.
+                    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
+                self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._identify()
+            if not readonly:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._migrate()
+
+    def _identify(self) -> None:
+        """Refuse what is not ours before the first write."""
+        application = self._value("PRAGMA application_id")
+        version = self._value("PRAGMA user_version")
+        if application != APPLICATION_ID and (application or version or self._value("SELECT count(*) FROM sqlite_master")):
+            raise StoreError(
+                f"{self.path} is another program's database; set `state:` in the configuration to a path of our own"
+            )
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was written by a newer version (schema {version}, this one knows {len(MIGRATIONS)}); "
+                "install that version again, or move the file away to start with empty state"
+            )
+
+    def _migrate(self) -> None:
+        for number in range(self._value("PRAGMA user_version"), len(MIGRATIONS)):
+            script = f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1};"
+            self._db.executescript(f"{script} PRAGMA application_id = {APPLICATION_ID}; COMMIT;")
+
+    def _value(self, sql: str) -> int:
+        return int(self._db.execute(sql).fetchone()[0])
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"state file {self.path}: {error}; {_remedy(error)}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def check(self) -> None:
+        """Read the whole file and raise StoreError where it is damaged."""
+        with self._errors():
+            (result,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if result != "ok":
+                raise sqlite3.DatabaseError(result)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """All or nothing: what is done within is there after it, or none of it is."""
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                transaction = Transaction(self._db)
+                yield transaction
+                transaction.flush()
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk may have rolled it back already
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def cursor(self, source: str) -> Optional[str]:
+        """Return where reading this source goes on, or None where it never began."""
+        with self._errors():
+            row = self._db.execute("SELECT cursor FROM checkpoint WHERE source = ?", (source,)).fetchone()
+            return None if row is None else str(row[0])
+
+    def sessions(self, *, everything: bool = False) -> list[Session]:
+        """Return the open sessions, or all, oldest first."""
+        where = "" if everything else 'WHERE "end" IS NULL'
+        with self._errors():
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM session {where} ORDER BY start, id")  # noqa: S608 - constants
+            return [_session(row) for row in rows]
+
+    def failures(self) -> list[Failure]:
+        """Return the failed logins as they were folded, oldest first."""
+        with self._errors():
+            rows = self._db.execute("SELECT host, service, source_ip, time, until, who FROM failure ORDER BY time, id")
+            return [
+                Failure(host, service, ip, _time(time), _time(until), tuple((u, m, bool(i), n) for u, m, i, n in json.loads(who)))
+                for host, service, ip, time, until, who in rows
+            ]
+
+    def deliveries(self, states: Sequence[str] = (PENDING, DEAD)) -> list[Delivery]:
+        """Return what waits in the outbox or was given up, oldest first."""
+        marks = ", ".join("?" * len(states))
+        with self._errors():
+            return [_delivery(row) for row in self._db.execute(f"{_DELIVERY} WHERE state IN ({marks}) ORDER BY o.id", states)]
+
+    def first(self, channel: str) -> Optional[Delivery]:
+        """Return the oldest pending delivery of a channel, due or not: messages stay in order."""
+        with self._errors():
+            sql = f"{_DELIVERY} WHERE channel = ? AND state = '{PENDING}' ORDER BY o.id LIMIT 1"
+            row = self._db.execute(sql, (channel,)).fetchone()
+            return None if row is None else _delivery(row)
+
+    def settled_since(self, channel: str, since: datetime) -> list[datetime]:
+        """Return when messages of this channel were settled lately: a restart must not reset a rate limit."""
+        with self._errors():
+            sql = "SELECT settled FROM outbox WHERE channel = ? AND settled > ? ORDER BY settled"
+            return [_time(row[0]) for row in self._db.execute(sql, (channel, _micros(since)))]
+
+    def settle(self, delivery: Delivery, now: datetime) -> None:
+        """Write down what became of a delivery: its state, tries, when it is due again, and why."""
+        with self._errors():
+            settled = None if delivery.state == PENDING else _micros(now)
+            self._db.execute(
+                "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ? WHERE id = ?",
+                (*delivery[3:5], _micros(delivery.due), delivery.plain, *delivery[7:9], settled, delivery.id),
+            )
+
+    def retry(self, now: datetime, ids: Sequence[int] = ()) -> int:
+        """Make dead and waiting deliveries due now (all of them without ids); return how many."""
+        return self._amend(f"state = '{PENDING}', attempts = 0, settled = NULL, due = {_micros(now)}", ids)
+
+    def drop(self, ids: Sequence[int]) -> int:
+        """Give up deliveries for good: they are forgotten; return how many."""
+        with self._errors():
+            marks = ", ".join("?" * len(ids))
+            sql = f"DELETE FROM outbox WHERE state != '{SENT}' AND id IN ({marks})"  # noqa: S608 - constants and marks
+            return self._db.execute(sql, ids).rowcount
+
+    def _amend(self, change: str, ids: Sequence[int]) -> int:
+        which = f"AND id IN ({', '.join('?' * len(ids))})" if ids else ""
+        with self._errors():
+            sql = f"UPDATE outbox SET {change} WHERE state != '{SENT}' {which}"  # noqa: S608 - constants and marks
+            return self._db.execute(sql, ids).rowcount
+
+
+_DELIVERY = (
+    "SELECT o.id, body, channel, state, attempts, due, plain, code, detail FROM outbox o JOIN alert a ON a.id = o.alert"
+)
+
+
+def _delivery(row: tuple) -> Delivery:  # type: ignore[type-arg]
+    return Delivery(row[0], load(row[1]), row[2], row[3], row[4], _time(row[5]), bool(row[6]), row[7], row[8])
+
+
+class Transaction:
+    """The writing side of one batch. Sessions are read when asked for and written once, at the end."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._led: dict[tuple[str, Optional[int]], Optional[Session]] = {}
+        self._peers: dict[tuple[str, Optional[str], Optional[int]], Optional[Session]] = {}
+        self._changed: dict[str, Session] = {}
+        self._complete = False
+
+    def preload(self) -> None:
+        """Read the open sessions at once: cheaper before a batch that asks for most of them."""
+        rows = self._db.execute(f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL LIMIT {_PRELOAD}').fetchall()  # noqa: S608
+        for session in map(_session, rows):
+            self._remember(session, session)
+        self._complete = len(rows) < _PRELOAD
+
+    def related(self, event: Event) -> list[Session]:
+        """Return the open sessions that `pair` must know of for this event."""
+        found: dict[str, Session] = {}
+        login = event.kind == model.LOGIN
+        if event.source_ip is not None and event.source_port is None and not login:
+            self.flush()
+            sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND host = ? AND (source_ip = ? OR leader = ?)'  # noqa: S608
+            return [_session(row) for row in self._db.execute(sql, (event.host, event.source_ip, event.pid))]
+        if login or event.source_ip is None:
+            session = self._by_leader(event.host, event.pid)
+            if session is not None:
+                found[session.id] = session
+        if event.source_ip is not None:
+            session = self._by_peer(event.host, event.source_ip, event.source_port)
+            if session is not None:
+                found[session.id] = session
+        return list(found.values())
+
+    def _by_leader(self, host: str, leader: Optional[int]) -> Optional[Session]:
+        key = (host, leader)
+        if key not in self._led and not self._complete:
+            self._led[key] = self._find("leader = ?", host, leader)
+        return self._led.get(key)
+
+    def _by_peer(self, host: str, ip: Optional[str], port: Optional[int]) -> Optional[Session]:
+        key = (host, ip, port)
+        if key not in self._peers and not self._complete:
+            self._peers[key] = self._find("source_ip = ? AND source_port = ?", host, ip, port)
+        return self._peers.get(key)
+
+    def _find(self, where: str, host: str, *key: object) -> Optional[Session]:
+        sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND {where} AND host = ?'  # noqa: S608 - constants
+        row = self._db.execute(sql, (*key, host)).fetchone()
+        return None if row is None else _session(row)
+
+    def _remember(self, session: Session, state: Optional[Session]) -> None:
+        self._led[session.host, session.leader] = state
+        if session.source_ip is not None:
+            self._peers[session.host, session.source_ip, session.source_port] = state
+
+    def put(self, session: Session) -> None:
+        """Open or close a session."""
+        self._remember(session, session if session.end is None else None)
+        self._changed[session.id] = session
+
+    def add_failures(self, failures: Sequence[Failure]) -> None:
+        """Append failed logins."""
+        self._db.executemany(
+            "INSERT INTO failure (host, service, source_ip, time, until, count, who) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (*f[:3], _micros(f.time), _micros(f.until), sum(w[3] for w in f.who), json.dumps(f.who, ensure_ascii=False))
+                for f in failures
+            ],
+        )
+
+    def enqueue(self, alert: Alert, channels: Sequence[str], due: datetime) -> None:
+        """Put an alert into the outbox, once for each channel."""
+        row = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(alert),)).lastrowid
+        self._db.executemany(
+            "INSERT INTO outbox (alert, channel, state, attempts, due, plain) VALUES (?, ?, ?, 0, ?, 0)",
+            [(row, channel, PENDING, _micros(due)) for channel in channels],
+        )
+
+    def checkpoint(self, source: str, cursor: str, now: datetime) -> None:
+        """Move the place in the log on, together with all that was read before it."""
+        sql = "INSERT INTO checkpoint VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET cursor = ?2, time = ?3"
+        self._db.execute(sql, (source, cursor, _micros(now)))
+
+    def flush(self) -> None:
+        """Write the changed sessions."""
+        self._db.executemany(
+            f"INSERT INTO session ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - constants
+            'ON CONFLICT (id) DO UPDATE SET "end" = excluded."end", end_reason = excluded.end_reason',
+            [
+                (_number(s.id), *s[1:10], _micros(s.start), None if s.end is None else _micros(s.end), s.end_reason)
+                for s in self._changed.values()
+            ],
+        )
+        self._changed.clear()
+
+
+def _remedy(error: Exception) -> str:
+    text = str(error)
+    if "full" in text:
+        return "free space on its disk: nothing is lost, reading goes on where it stopped"
+    if "locked" in text:
+        return "another process holds it: is a second monitor running?"
+    if "malformed" in text or "not a database" in text:
+        return "it is damaged: restore it from a backup, or move it away to start with empty state"
+    if isinstance(error, PermissionError) or "readonly" in text or "unable to open" in text:
+        return "check that its directory exists and that this user may write there"
+    return "check the disk and the file"
