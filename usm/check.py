@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from usm.config import Config
 from usm.errors import UsmError
 from usm.host import os_release
 from usm.sources.locate import find_log, unreadable
 from usm.store import Store
+
+if TYPE_CHECKING:
+    from usm.config import Config
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 Finding = tuple[str, str]
@@ -20,7 +23,9 @@ def check(config: Config) -> list[Finding]:
     found += [(WARN, f"configuration: {warning}") for warning in config.warnings]
     found += _source(config)
     found.append(_state(config.state))
-    found += [(OK, f"channel {n.name}: {n.type}, settings are well-formed (try it: usm test {n.name})") for n in config.notify]
+    found += [
+        (OK, f"channel {n.name}: {n.type}, settings are well-formed (try it: usm test {n.name})") for n in config.notify
+    ]
     if not config.notify:
         found.append((WARN, "channels: none, so nobody is told; add one under `notify:` in the configuration"))
     return found

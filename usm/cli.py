@@ -1,4 +1,7 @@
-"""Verbs → functions; and the only place that reads the clock. Exit codes: 0 fine, 1 failed, 2 usage, 78 configuration."""
+"""Verbs → functions; and the only place that reads the clock.
+
+Exit codes: 0 fine, 1 failed, 2 usage, 78 configuration.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import usm
 from usm import check, config, replay, report
@@ -25,6 +27,9 @@ from usm.errors import ConfigError, SourceError, UsmError
 from usm.host import identify, local_zone
 from usm.store import DEAD, PENDING, Store
 from usm.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OK, FAILED, USAGE, CONFIGURATION = 0, 1, 2, 78
 log = logging.getLogger(__name__)
@@ -137,10 +142,10 @@ def test(options: argparse.Namespace) -> int:
     alert = (alert_for(event, host) or Alert("", event, INFO))._replace(test=True)
     look, worst = Look(loaded.language, local_zone()), OK
     for notify in chosen:
-        receipt = attempt(notify.channel, alert, now(), look, Transport().send)
+        receipt = attempt(notify.channel, alert, now(), look, Transport(sys.stdout).send)
         if isinstance(receipt, Deferred) and receipt.plain:
             _say(f"{notify.name}: {receipt.code}: {receipt.detail}; sending it as plain text")
-            receipt = attempt(notify.channel, alert, now(), look, Transport().send, plain=True)
+            receipt = attempt(notify.channel, alert, now(), look, Transport(sys.stdout).send, plain=True)
         if isinstance(receipt, Sent):
             sys.stdout.write(f"{notify.name}: sent, the service took the message\n")
         else:
@@ -172,7 +177,11 @@ def outbox(options: argparse.Namespace) -> int:
         if options.format == "json":
             _print(report.json_lines(report.delivery_json(d, zone) for d in found))
         else:
-            _print(report.outbox_table(found, zone, loaded.language) if found else "nothing waits: every message was delivered")
+            _print(
+                report.outbox_table(found, zone, loaded.language)
+                if found
+                else "nothing waits: every message was delivered"
+            )
         return OK
     if not os.path.exists(loaded.state):
         _say(f"there is no state file {loaded.state} yet")
@@ -182,7 +191,7 @@ def outbox(options: argparse.Namespace) -> int:
         return USAGE
     store = Store(loaded.state)
     count = store.retry(now(), options.id) if options.action == "retry" else store.drop(options.id)
-    _print(f"{count} message{'s' if count != 1 else ''} {'will be tried again' if options.action == 'retry' else 'dropped'}")
+    _print(f"messages {'to be tried again' if options.action == 'retry' else 'forgotten'}: {count}")
     return OK if count or not options.id else FAILED
 
 
@@ -196,18 +205,26 @@ def _print(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-c", "--config", metavar="FILE", default=argparse.SUPPRESS, help=f"instead of {config.DEFAULT_PATH}")
-    parser = argparse.ArgumentParser(prog="usm", description=usm.__doc__, parents=[common])
+    def add_config(to: argparse.ArgumentParser, default: Optional[str]) -> None:
+        """Add the option before and behind the verb, where the absent one must not undo the other."""
+        to.add_argument("-c", "--config", metavar="FILE", default=default, help=f"instead of {config.DEFAULT_PATH}")
+
+    parser = argparse.ArgumentParser(prog="usm", description=usm.__doc__)
+    add_config(parser, None)
     parser.add_argument("--version", action="version", version=f"user-session-monitor {usm.__version__}")
-    parser.set_defaults(config=None)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, function: object, text: str, *, formats: str = "") -> argparse.ArgumentParser:
-        sub = verbs.add_parser(name, help=text, description=text, parents=[common])
+        sub = verbs.add_parser(name, help=text, description=text)
+        add_config(sub, argparse.SUPPRESS)
         sub.set_defaults(run=function)
         if formats:
-            sub.add_argument("--format", choices=("text", "json"), default=formats, help="json: one object a line (default: %(default)s)")
+            sub.add_argument(
+                "--format",
+                choices=("text", "json"),
+                default=formats,
+                help="json: one object a line (default: %(default)s)",
+            )
         return sub
 
     sub = verb("run", run, "Watch the log in the foreground; without a configured channel, print to the terminal.")
@@ -223,7 +240,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("channel", nargs="?", metavar="CHANNEL")
     sub = verb("sessions", sessions, "Show who is on, since when, from where.", formats="text")
     sub.add_argument("--all", action="store_true", help="ended sessions too, and how they ended")
-    sub = verb("outbox", outbox, "Show messages that wait or were given up; try them again; forget them.", formats="text")
+    sub = verb(
+        "outbox", outbox, "Show messages that wait or were given up; try them again; forget them.", formats="text"
+    )
     sub.add_argument("action", nargs="?", choices=("list", "retry", "drop"), default="list")
     sub.add_argument("id", nargs="*", type=int, metavar="ID", help="only these (retry: all without an ID)")
     return parser

@@ -11,14 +11,16 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Optional, get_type_hints
+from typing import TYPE_CHECKING, Any, Optional, get_type_hints
 
 import yaml
 
 from usm.channels import CHANNELS, Channel
 from usm.core.model import Secret
 from usm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_PATH = "/etc/user-session-monitor/config.yaml"
 DEFAULT_STATE = "/var/lib/user-session-monitor/state.db"
@@ -140,7 +142,9 @@ class _Reader:
         monitor = self._section(data, "monitor", "")
         for key in _OLD_MONITORS:
             if key in monitor:
-                self._warn(f"monitor.{key}", "belongs to the older tool's hardware monitors and has no meaning here; remove it")
+                self._warn(
+                    f"monitor.{key}", "belongs to the older tool's hardware monitors and has no meaning here; remove it"
+                )
         self._unknown(monitor, "monitor", ("source", "log_file", *_OLD_MONITORS))
         source = self._choice(monitor, "source", "monitor", SOURCES)
         log_file = self._text(monitor, "log_file", "monitor")
@@ -185,7 +189,8 @@ class _Reader:
         if kind not in CHANNELS:
             self._problem(
                 f"{where}.type" if "type" in section else where,
-                f"{_quoted(kind)} is no channel type{_nearest(kind, tuple(CHANNELS))}; a channel of another name says `type: feishu`",
+                f"{_quoted(kind)} is no channel type{_nearest(kind, tuple(CHANNELS))}; "
+                "a channel of another name says `type: feishu`",
             )
             return None
         before = len(self.problems)
@@ -252,7 +257,9 @@ class _Reader:
             return None
         return value
 
-    def _rate(self, section: Mapping[str, Any], where: str, default: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+    def _rate(
+        self, section: Mapping[str, Any], where: str, default: tuple[tuple[int, float], ...]
+    ) -> tuple[tuple[int, float], ...]:
         rate = section.get("rate")
         if rate is None:
             return default
@@ -301,7 +308,14 @@ def _quoted(value: object) -> str:
 
 def _kind(value: object) -> str:
     """Name a value's type in the words of YAML, never the value: it may be a secret."""
-    names = {dict: "a group of keys", list: "a list", bool: "true or false", int: "a number", float: "a number", str: "text"}
+    names = {
+        dict: "a group of keys",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+    }
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 

@@ -7,15 +7,11 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Sequence
-from datetime import datetime
-from types import FrameType
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
-from usm.config import Config, Notify
 from usm.core.decode import Stamps
-from usm.core.model import Batch, Host
 from usm.core.text import Look
 from usm.deliver import TICK, Worker
 from usm.errors import StoreError
@@ -25,6 +21,14 @@ from usm.sources import SOURCES
 from usm.sources.locate import find_log
 from usm.store import Store
 from usm.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from types import FrameType
+
+    from usm.config import Config, Notify
+    from usm.core.model import Batch, Host
 
 log = logging.getLogger(__name__)
 _DISK = 5.0  # seconds between tries to commit a batch while the disk refuses
@@ -52,15 +56,20 @@ class Monitor:
                 tx.checkpoint(self._name, self._source.position(), clock())
         look = Look(config.language, local_zone())
         self._channels = [n.name for n in notify]
+        self._transports = [Transport(sys.stdout) for _ in notify]
         self._workers = [
-            Worker(n.name, n.channel, n.limits, look, Store(config.state), Transport(), clock, jitter) for n in notify
+            Worker(n.name, n.channel, n.limits, look, Store(config.state), transport.send, clock, jitter)
+            for n, transport in zip(notify, self._transports)
         ]
 
     def run(self) -> None:
         """Watch until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        threads = [threading.Thread(target=w.run, name=w.name, daemon=True) for w in self._workers]
+        threads = [
+            threading.Thread(target=_deliver, args=(worker, transport), name=worker.name, daemon=True)
+            for worker, transport in zip(self._workers, self._transports)
+        ]
         for thread in threads:
             thread.start()
         # A batch makes a hundred thousand short-lived tuples and no cycles; looking for those costs a third more.
@@ -80,7 +89,7 @@ class Monitor:
         self._store.close()
         os.close(self._lock)
 
-    def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
+    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._stop.set()
         self._source.wake()
 
@@ -108,14 +117,24 @@ class Monitor:
             return
 
 
+def _deliver(worker: Worker, transport: Transport) -> None:
+    """One channel's thread: what sending needs is imported here, so that watching does not wait for it."""
+    try:
+        transport.prepare()
+        worker.run()
+    except BaseException:
+        log.exception("%s: this is a bug; the service stops, is started again, and goes on where it was", worker.name)
+        os._exit(70)
+
+
 def open_store(path: str) -> tuple[Store, int]:
-    """Open the state file for the one monitor that may write to it; return it and the descriptor that holds the lock."""
+    """Open the state file for the one monitor that may; return it and the descriptor that holds the lock."""
     try:
         os.makedirs(os.path.dirname(path) or ".", mode=0o750, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise StoreError(
-            f"state file {path}: {error.strerror}; run as root, or set `state:` in the configuration to a place of yours"
+            f"state file {path}: {error.strerror}; run as root, or set `state:` to a place of this user's"
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

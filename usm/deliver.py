@@ -10,16 +10,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
-from usm.channels import Channel
 from usm.core.backoff import budget_wait, delay
 from usm.core.model import Alert, Deferred, Receipt, Rejected, Reply, Request, Sent
-from usm.core.text import Look
 from usm.errors import StoreError, TransportError
 from usm.store import DEAD, PENDING, SENT, Delivery, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from usm.channels import Channel
+    from usm.core.text import Look
 
 log = logging.getLogger(__name__)
 TICK = 60.0  # seconds; the outbox may also be changed by another process (`usm outbox retry`)
@@ -113,7 +116,14 @@ class Worker:
         gone = isinstance(receipt, Rejected) or (receipt.last is not None and attempts >= receipt.last)
         level = logging.ERROR if gone or (isinstance(receipt, Deferred) and receipt.fault) else logging.WARNING
         if gone or not known:
-            log.log(level, "%s: %s: %s%s", self.name, receipt.code, receipt.detail, "; given up" if gone else "; kept, tried again")
+            log.log(
+                level,
+                "%s: %s: %s%s",
+                self.name,
+                receipt.code,
+                receipt.detail,
+                "; given up" if gone else "; kept, tried again",
+            )
         failed = delivery._replace(attempts=attempts, code=receipt.code, detail=receipt.detail)
         if isinstance(receipt, Rejected) or gone:
             return failed._replace(state=DEAD)

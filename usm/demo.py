@@ -5,24 +5,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from importlib.resources import files
-from typing import IO, Callable
+from typing import TYPE_CHECKING, Callable, TextIO
 
 from usm.channels.console import Console
 from usm.core.decode import Stamps
 from usm.core.model import Batch, Host
-from usm.core.text import Look
 from usm.deliver import Worker
 from usm.ingest import ingest
 from usm.store import Store
 from usm.transport import Transport
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from usm.core.text import Look
+
 SPEED = 3600.0  # an hour of the recorded day takes a second
 _LONGEST = 1.5  # seconds; nobody waits through a recorded night
 
 
-def play(look: Look, clock: Callable[[], datetime], sleep: Callable[[float], None], out: IO[str]) -> None:
+def play(look: Look, clock: Callable[[], datetime], sleep: Callable[[float], None], out: TextIO) -> None:
     """Play the day: every line is shown as it was written, every event as it would be told."""
     store, stamps = Store(":memory:"), Stamps(look.zone, clock())
     worker = Worker("console", Console(), (), look, store, Transport(out).send, clock, lambda: 0.0)
@@ -34,7 +37,9 @@ def play(look: Look, clock: Callable[[], datetime], sleep: Callable[[float], Non
         previous = time or previous
         out.write(f"  {line.decode('utf-8', 'backslashreplace').rstrip()}\n")
         batch = Batch(line + b"\n", "")
-        ingest(store, "demo", batch, stamps=stamps, host=Host("web01", ("192.0.2.10",)), channels=("console",), now=clock())
+        ingest(
+            store, "demo", batch, stamps=stamps, host=Host("web01", ("192.0.2.10",)), channels=("console",), now=clock()
+        )
         while worker.step() == 0.0:
             pass
     failed = sum(count for failure in store.failures() for *_, count in failure.who)

@@ -5,18 +5,22 @@ Killed before the commit: nothing happened, the lines are read again. Killed aft
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from usm.core import model
 from usm.core.alert import alert_for
 from usm.core.decode import Stamps, decode_syslog
-from usm.core.model import Batch, Event, Host
 from usm.core.pair import pair
 from usm.core.recognize import recognize
 from usm.core.sieve import sift
 from usm.core.tally import tally
-from usm.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from usm.core.model import Batch, Event, Host
+    from usm.store import Store
 
 _BULK = 65536  # bytes; from here on a batch asks for so many sessions that reading all open ones is cheaper
 

@@ -1,4 +1,4 @@
-"""The whole left half over files, touching nothing: what would the monitor have seen?"""
+"""The whole left half over files, touching nothing: what the monitor would have seen."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ import json
 import lzma
 import os
 import sys
-from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any, Callable
 
-from usm.core.alert import Alert, event_json
+from usm.core.alert import event_json
 from usm.core.decode import Stamps, decode_syslog
-from usm.core.model import INFO, Event
+from usm.core.model import INFO, Alert, Event
 from usm.core.pair import pair
 from usm.core.recognize import recognize
 from usm.core.text import Look, plain_text
 from usm.errors import SourceError
 from usm.store import Store
 
-_OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_OPENERS: dict[bytes, Callable[[str], Any]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"\xfd7": lzma.LZMAFile,
+    b"BZ": bz2.BZ2File,
+}
 _ROUND = 20000  # lines between two writes of the sessions to the store in memory
 
 
@@ -69,6 +75,6 @@ def _open(name: str) -> IO[bytes]:
     try:
         with open(name, "rb") as probe:
             opener = _OPENERS.get(probe.read(2))
-        return open(name, "rb") if opener is None else opener(name, "rb")  # noqa: SIM115 - the caller closes it
+        return open(name, "rb") if opener is None else opener(name)
     except OSError as error:
         raise SourceError(f"{name}: {error.strerror}") from error

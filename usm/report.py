@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
-from datetime import datetime, tzinfo
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-from usm.core.model import Session
 from usm.core.text import clean, duration, title
-from usm.store import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime, tzinfo
+
+    from usm.core.model import Session
+    from usm.store import Delivery
 
 
 def session_json(session: Session, zone: tzinfo) -> dict[str, Any]:
@@ -92,7 +95,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns of the width that the terminal shows, where a Chinese character takes two cells."""
     widths = [max(_cells(cell) for cell in column) for column in zip(head, *rows)]
     lines = [
-        "  ".join(cell + " " * (width - _cells(cell)) for cell, width in zip(row, widths)).rstrip() for row in (head, *rows)
+        "  ".join(cell + " " * (width - _cells(cell)) for cell, width in zip(row, widths)).rstrip()
+        for row in (head, *rows)
     ]
     return "\n".join(lines)
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.alert import dump, load
 from usm.core.model import Alert, Event, Failure, Session
 from usm.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 APPLICATION_ID = 0x55534D31  # "USM1", in the file's header: another program's database is never touched
 PENDING, SENT, DEAD = "pending", "sent", "dead"
@@ -79,9 +81,9 @@ def _number(session: str) -> int:
     return int.from_bytes(bytes.fromhex(session), "big", signed=True)
 
 
-def _session(row: tuple) -> Session:  # type: ignore[type-arg]
+def _session(row: tuple[Any, ...]) -> Session:
     end = None if row[11] is None else _time(row[11])
-    return Session(row[0].to_bytes(8, "big", signed=True).hex(), *row[1:10], _time(row[10]), end, row[12])
+    return Session._make((row[0].to_bytes(8, "big", signed=True).hex(), *row[1:10], _time(row[10]), end, row[12]))
 
 
 class Store:
@@ -108,7 +110,9 @@ class Store:
         """Refuse what is not ours before the first write."""
         application = self._value("PRAGMA application_id")
         version = self._value("PRAGMA user_version")
-        if application != APPLICATION_ID and (application or version or self._value("SELECT count(*) FROM sqlite_master")):
+        if application != APPLICATION_ID and (
+            application or version or self._value("SELECT count(*) FROM sqlite_master")
+        ):
             raise StoreError(
                 f"{self.path} is another program's database; set `state:` in the configuration to a path of our own"
             )
@@ -177,7 +181,14 @@ class Store:
         with self._errors():
             rows = self._db.execute("SELECT host, service, source_ip, time, until, who FROM failure ORDER BY time, id")
             return [
-                Failure(host, service, ip, _time(time), _time(until), tuple((u, m, bool(i), n) for u, m, i, n in json.loads(who)))
+                Failure(
+                    host,
+                    service,
+                    ip,
+                    _time(time),
+                    _time(until),
+                    tuple((u, m, bool(i), n) for u, m, i, n in json.loads(who)),
+                )
                 for host, service, ip, time, until, who in rows
             ]
 
@@ -185,7 +196,10 @@ class Store:
         """Return what waits in the outbox or was given up, oldest first."""
         marks = ", ".join("?" * len(states))
         with self._errors():
-            return [_delivery(row) for row in self._db.execute(f"{_DELIVERY} WHERE state IN ({marks}) ORDER BY o.id", states)]
+            return [
+                _delivery(row)
+                for row in self._db.execute(f"{_DELIVERY} WHERE state IN ({marks}) ORDER BY o.id", states)
+            ]
 
     def first(self, channel: str) -> Optional[Delivery]:
         """Return the oldest pending delivery of a channel, due or not: messages stay in order."""
@@ -205,7 +219,8 @@ class Store:
         with self._errors():
             settled = None if delivery.state == PENDING else _micros(now)
             self._db.execute(
-                "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ? WHERE id = ?",
+                "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ? "
+                "WHERE id = ?",
                 (*delivery[3:5], _micros(delivery.due), delivery.plain, *delivery[7:9], settled, delivery.id),
             )
 
@@ -232,7 +247,7 @@ _DELIVERY = (
 )
 
 
-def _delivery(row: tuple) -> Delivery:  # type: ignore[type-arg]
+def _delivery(row: tuple[Any, ...]) -> Delivery:
     return Delivery(row[0], load(row[1]), row[2], row[3], row[4], _time(row[5]), bool(row[6]), row[7], row[8])
 
 
@@ -303,7 +318,13 @@ class Transaction:
         self._db.executemany(
             "INSERT INTO failure (host, service, source_ip, time, until, count, who) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (*f[:3], _micros(f.time), _micros(f.until), sum(w[3] for w in f.who), json.dumps(f.who, ensure_ascii=False))
+                (
+                    *f[:3],
+                    _micros(f.time),
+                    _micros(f.until),
+                    sum(w[3] for w in f.who),
+                    json.dumps(f.who, ensure_ascii=False),
+                )
                 for f in failures
             ],
         )

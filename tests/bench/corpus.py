@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 USERS = ["admin"] * 8 + ["ubuntu", "test", "oracle", "postgres", "git", "pi", "user"] * 3
 PEOPLE = ["alice", "bob", "carol", "dave", "deploy", "j.doe", "backup-svc", "root"]

@@ -11,7 +11,20 @@ from usm.core import model
 from usm.core.model import Alert, Event, Host
 
 _TIMES = ("time", "start", "until")
-_SHARED = ("kind", "time", "host", "service", "user", "source_ip", "source_port", "method", "key", "tty", "pid", "session")
+_SHARED = (
+    "kind",
+    "time",
+    "host",
+    "service",
+    "user",
+    "source_ip",
+    "source_port",
+    "method",
+    "key",
+    "tty",
+    "pid",
+    "session",
+)
 _MORE = {
     model.LOGIN: (),
     model.LOGOUT: ("start", "duration", "end_reason"),

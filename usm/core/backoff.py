@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BASE, CAP = 1.0, 300.0
 FAULT = 300.0  # a wrong setting is probed this often: somebody has to mend it first

@@ -86,7 +86,11 @@ class Stamps:
             if self._previous is not None and first < self._previous and first < second_reading <= self._limit:
                 time = second_reading
             if time <= self._limit:
-                steady = {_fix(naive.replace(minute=m, tzinfo=self._zone, fold=fold)).tzinfo for m in (0, 59) for fold in (0, 1)}
+                steady = {
+                    _fix(naive.replace(minute=m, tzinfo=self._zone, fold=fold)).tzinfo
+                    for m in (0, 59)
+                    for fold in (0, 1)
+                }
                 if len(steady) == 1:
                     self._hours[stamp[:9]] = (year, month, day, hour, timezone(time.utcoffset() or timedelta()))
                 self._previous = time
@@ -141,4 +145,6 @@ def decode_syslog(line: bytes, stamps: Stamps) -> Optional[Record]:
         return None
     # rstrip: copied logs end in CR LF, and files cut off by a crash in NULs.
     text = (message or b"").rstrip(b"\r\0").decode("utf-8", "backslashreplace")
-    return Record(time, host.decode("utf-8", "backslashreplace"), appname.decode("utf-8", "backslashreplace"), number, text)
+    return Record(
+        time, host.decode("utf-8", "backslashreplace"), appname.decode("utf-8", "backslashreplace"), number, text
+    )

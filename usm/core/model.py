@@ -6,8 +6,10 @@ some hundred thousand of them, and a frozen dataclass takes three times as long 
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 LOGIN, LOGOUT, FAILED, PRIVILEGE = "login", "logout", "failed", "privilege"
 KINDS = (LOGIN, LOGOUT, FAILED, PRIVILEGE)
@@ -99,7 +101,7 @@ class Event(NamedTuple):
     duration: Optional[float] = None
     end_reason: Optional[str] = None
     invalid_user: bool = False
-    count: int = 1
+    count: int = 1  # type: ignore[assignment] # hides tuple.count, which nobody wants of an event
     until: Optional[datetime] = None
     target: Optional[str] = None
     command: Optional[str] = None

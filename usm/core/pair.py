@@ -7,13 +7,15 @@ first line that ends it by either name decides when and how; the ones behind it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timezone
 from hashlib import blake2b
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.model import Event, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Pairing(NamedTuple):

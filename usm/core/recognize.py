@@ -29,7 +29,9 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 _ESCAPE = re.compile(r"\\(\\|[0-7]{3}|[abfnrtvs0])")
 _CONTROL = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " ", "0": "\0"}
-_KEY = re.compile(r"(?P<type>[A-Z0-9-]{2,32}) (?P<print>\S{8,128})(?: ID (?P<id>.*) \(serial \d+\) CA \S+ \S+)?.*", re.DOTALL)
+_KEY = re.compile(
+    r"(?P<type>[A-Z0-9-]{2,32}) (?P<print>\S{8,128})(?: ID (?P<id>.*) \(serial \d+\) CA \S+ \S+)?.*", re.DOTALL
+)
 
 
 class Row(NamedTuple):
@@ -163,7 +165,11 @@ def _pam_refused(record: Record, match: re.Match[str]) -> Optional[Event]:
 def refused(who: str) -> Optional[Refused]:
     """`password for invalid user admin`, what stands between `Failed` and the address → its parts."""
     match = _REFUSED.fullmatch(who)
-    return None if match is None or match["method"] == _PAM_METHOD else Refused(unvis(match["user"]), match["method"], match["invalid"] is not None)
+    return (
+        None
+        if match is None or match["method"] == _PAM_METHOD
+        else Refused(unvis(match["user"]), match["method"], match["invalid"] is not None)
+    )
 
 
 def _ended(reason: str) -> Callable[[Record, re.Match[str]], Optional[Event]]:
@@ -197,9 +203,7 @@ def _pam_closed(record: Record, match: re.Match[str]) -> Optional[Event]:
     """PAM writes names as they are, unescaped."""
     if record.pid is None:
         return None
-    return Event(
-        model.LOGOUT, record.time, record.host, "sshd", match["user"], pid=record.pid, end_reason=model.CLOSED
-    )
+    return Event(model.LOGOUT, record.time, record.host, "sshd", match["user"], pid=record.pid, end_reason=model.CLOSED)
 
 
 def _repeated(record: Record, match: re.Match[str]) -> Optional[Event]:
@@ -223,9 +227,7 @@ _WHO = rb"(?:user |[0-9A-Fa-f:.]{2,45}(?:%[\w.-]{1,32})?(?: port \d{1,5})?\r?(?=
 _GOODBYE = rb"Received disconnect from (?!.*\[preauth\]\r?\n)"
 _PAM_METHOD = "keyboard-interactive/pam"
 _METHOD = r"(?P<method>[a-z][a-z0-9-]{1,40}(?:/[\w.@-]{1,40})?)"
-_REFUSED = re.compile(
-    rf"{_METHOD} for (?P<invalid>invalid user |illegal user )?(?P<user>.*)", re.ASCII | re.DOTALL
-)
+_REFUSED = re.compile(rf"{_METHOD} for (?P<invalid>invalid user |illegal user )?(?P<user>.*)", re.ASCII | re.DOTALL)
 ROWS: tuple[Row, ...] = (
     _row(
         "sshd",
@@ -246,9 +248,14 @@ ROWS: tuple[Row, ...] = (
         _pam_refused,
         b"error: PAM: ",
     ),
-    # The text is the client's, of any length, and long enough it pushes ` [preauth]` off the line: only the join counts.
+    # The text is the client's; if long, it pushes ` [preauth]` off the line: only the join counts.
     _row("sshd", rf"Received disconnect from {_IP} {_PORT}:\d{{1,10}}: .*", _ended(model.DISCONNECTED), _GOODBYE),
-    _row("sshd", rf"error: Received disconnect from {_IP} {_PORT}:\d{{1,10}}: .*", _ended(model.DISCONNECTED), b"error: " + _GOODBYE),
+    _row(
+        "sshd",
+        rf"error: Received disconnect from {_IP} {_PORT}:\d{{1,10}}: .*",
+        _ended(model.DISCONNECTED),
+        b"error: " + _GOODBYE,
+    ),
     _row("sshd", rf"Disconnected from {_PEER}", _ended(model.DISCONNECTED), rb"Disconnected from " + _WHO),
     _row("sshd", rf"Disconnected from {_IP}", _ended(model.DISCONNECTED), b""),  # OpenSSH 6.8 to 7.1
     _row("sshd", rf"Connection closed by {_PEER}", _ended(model.CLOSED), rb"Connection closed by " + _WHO),
@@ -259,8 +266,18 @@ ROWS: tuple[Row, ...] = (
     _row("sshd", rf"terminating inactive connection from {_PEER}", _ended(model.TIMEOUT)),
     _row("sshd", rf"Disconnecting {_PEER}: .*", _ended(model.TERMINATED), b"Disconnecting user "),
     _row("sshd", r"Exiting on signal \d{1,3}", _ended(model.TERMINATED)),
-    _row("sshd", r"error: mm_reap: (?:preauth )?child terminated by signal \d{1,3}", _ended(model.TERMINATED), b"error: mm_reap"),
-    _row("sshd", r"pam_unix\(sshd:session\): session closed for user (?P<user>.*)", _pam_closed, rb"pam_unix\(sshd:session\): session closed"),
+    _row(
+        "sshd",
+        r"error: mm_reap: (?:preauth )?child terminated by signal \d{1,3}",
+        _ended(model.TERMINATED),
+        b"error: mm_reap",
+    ),
+    _row(
+        "sshd",
+        r"pam_unix\(sshd:session\): session closed for user (?P<user>.*)",
+        _pam_closed,
+        rb"pam_unix\(sshd:session\): session closed",
+    ),
     _row("sshd", r"message repeated (?P<times>\d{1,6}) times: \[ (?P<message>.*)\]", _repeated),
 )
 # Since OpenSSH 9.8 a connection is served by a program of its own, which signs as sshd-session; sshd-auth,

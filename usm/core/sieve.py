@@ -30,11 +30,6 @@ class Fold(NamedTuple):
     first: bytes
     last: bytes
 
-    @property
-    def count(self) -> int:
-        """How many lines were folded."""
-        return sum(self.who.values())
-
 
 class Sifted(NamedTuple):
     """`lines` in the order of the log; `folds` in the order of first appearance."""
@@ -54,7 +49,8 @@ def _expression(stamp: int, host: bytes, *, ietf: bool) -> re.Pattern[bytes]:
     else:
         head, tag = rb".{%d} %s " % (stamp, name), tags + rb"\[\d{1,10}\]: "
     return re.compile(
-        rb"\n(?:(%s%s(?:Failed (?!keyboard-interactive/pam )(.*) port \d{1,5} ssh2(?=\n)|(?:%s).*))|((?!%s).+))" % (head, tag, hints, head)
+        rb"\n(?:(%s%s(?:Failed (?!keyboard-interactive/pam )(.*) port \d{1,5} ssh2(?=\n)|(?:%s).*))|((?!%s).+))"
+        % (head, tag, hints, head)
     )
 
 

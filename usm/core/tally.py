@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from usm.core.decode import Stamps, decode_syslog
 from usm.core.model import Event, Failure
 from usm.core.recognize import address, refused
-from usm.core.sieve import Fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from usm.core.sieve import Fold
 
 _Who = tuple[str, Optional[str], bool]
 

@@ -1,0 +1,85 @@
+# The one door: every command that a developer, a packager or CI needs. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DESTDIR ?=
+PREFIX ?= /usr/local
+NAME := user-session-monitor
+APP := $(PREFIX)/lib/$(NAME)
+CONFIG := /etc/$(NAME)
+MODULES := usm usm/core usm/sources usm/channels
+KILLS ?= 200
+
+.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test bench clean install uninstall install-service
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+deps: $(VENV)/.ready ## make the virtual environment; on Debian, as root, also what it is made from
+$(VENV)/.ready: pyproject.toml .ci/system-packages
+	@.ci/system-packages
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+build: deps ## a wheel and a source archive in dist/
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+run: deps ## watch this machine and print to the terminal; without a log, play a recorded day
+	@$(BIN)/usm run --or-demo
+
+demo: deps ## play a recorded day
+	@$(BIN)/usm demo
+
+test: deps ## all tests
+	$(BIN)/pytest
+
+check: format lint types coverage ## format, lint, types, tests with coverage, docs: what CI calls
+
+format: deps
+	$(BIN)/ruff format --check .
+lint: deps
+	$(BIN)/ruff check .
+types: deps
+	$(BIN)/mypy
+docs: deps ## only the tests of the documentation
+	$(BIN)/pytest tests/test_docs.py
+coverage: deps
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --include='usm/core/*,usm/channels/*' --fail-under=100
+
+kill-test: deps ## 1,000 SIGKILLs at random moments (the ordinary run has 200)
+	USM_KILLS=1000 $(BIN)/pytest tests/test_kill.py
+system-test: deps ## real sshd, rsyslog and ssh (needs root); skipping is failing
+	USM_REQUIRE_SYSTEM=1 $(BIN)/pytest tests/system
+
+bench: deps ## the table of figures, beside grep and cat
+	$(BIN)/python tests/bench/bench.py
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+install: ## install into $(DESTDIR)$(PREFIX), for the system's Python; needs its yaml, requests, daemon, lockfile
+	for module in $(MODULES); do \
+	  install -d $(DESTDIR)$(APP)/$$module && install -m 644 $$module/*.py $(DESTDIR)$(APP)/$$module/ || exit 1; done
+	install -m 644 usm/demo.log usm/config.example.yaml $(DESTDIR)$(APP)/usm/
+	install -d $(DESTDIR)$(PREFIX)/bin
+	printf '#!/usr/bin/python3 -I\nimport sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, "%s")\nfrom usm.cli import main\nsys.exit(main())\n' '$(APP)' \
+	  > $(DESTDIR)$(PREFIX)/bin/$(NAME)
+	chmod 755 $(DESTDIR)$(PREFIX)/bin/$(NAME)
+	ln -sf $(NAME) $(DESTDIR)$(PREFIX)/bin/usm
+	install -d -m 750 $(DESTDIR)$(CONFIG)
+	test -e $(DESTDIR)$(CONFIG)/config.yaml || install -m 640 usm/config.example.yaml $(DESTDIR)$(CONFIG)/config.yaml
+
+uninstall: ## remove the program; configuration and state stay
+	rm -rf $(DESTDIR)$(APP)
+	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/usm
+
+install-service: install ## install, and a systemd unit that runs it
+	install -d $(DESTDIR)/etc/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' docs/$(NAME).service > $(DESTDIR)/etc/systemd/system/$(NAME).service
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "Start it with: systemctl enable --now $(NAME)"
