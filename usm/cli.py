@@ -102,7 +102,7 @@ def demo(options: argparse.Namespace) -> int:
     """Play the recorded day through the real pipeline into the terminal."""
     loaded = config.Config() if options.config is None else _load(options)
     fast = getattr(options, "fast", False)
-    play(Look(loaded.language, local_zone()), now, (lambda _seconds: None) if fast else time.sleep, sys.stdout)
+    play(loaded.language, now, (lambda _seconds: None) if fast else time.sleep, sys.stdout)
     return OK
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from importlib.resources import files
 from typing import TYPE_CHECKING, Callable, TextIO
 
 from usm.channels.console import Console
 from usm.core.decode import Stamps
 from usm.core.model import Batch, Host
+from usm.core.text import Look
 from usm.deliver import Worker
 from usm.ingest import ingest
 from usm.store import Store
@@ -19,18 +21,19 @@ from usm.transport import Transport
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from usm.core.text import Look
 
 SPEED = 3600.0  # an hour of the recorded day takes a second
 _LONGEST = 1.5  # seconds; nobody waits through a recorded night
 
 
-def play(look: Look, clock: Callable[[], datetime], sleep: Callable[[float], None], out: TextIO) -> None:
+def play(language: str, clock: Callable[[], datetime], sleep: Callable[[float], None], out: TextIO) -> None:
     """Play the day: every line is shown as it was written, every event as it would be told."""
-    store, stamps = Store(":memory:"), Stamps(look.zone, clock())
+    lines = files("usm").joinpath("demo.log").read_bytes().split(b"\n")[:-1]
+    zone = getattr(Stamps(timezone.utc, clock()).of(lines[0]), "tzinfo", None) or timezone.utc  # the recorded place's
+    store, stamps, look = Store(":memory:"), Stamps(zone, clock()), Look(language, zone)
     worker = Worker("console", Console(), (), look, store, Transport(out).send, clock, lambda: 0.0)
     previous = None
-    for line in files("usm").joinpath("demo.log").read_bytes().split(b"\n")[:-1]:
+    for line in lines:
         time = stamps.of(line)
         if time is not None and previous is not None:
             sleep(min(_LONGEST, max(0.0, (time - previous).total_seconds() / SPEED)))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.alert import dump, load
-from usm.core.model import Alert, Event, Failure, Session
+from usm.core.model import Alert, Event, Failure, Session, micros
 from usm.errors import StoreError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x55534D31  # "USM1", in the file's header: another program's database is never touched
 PENDING, SENT, DEAD = "pending", "sent", "dead"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
 _PRELOAD = 5000  # open sessions that are read at once before a large batch
 
 MIGRATIONS: tuple[str, ...] = (
@@ -67,10 +66,6 @@ class Delivery(NamedTuple):
     plain: bool
     code: Optional[str] = None
     detail: Optional[str] = None
-
-
-def _micros(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND
 
 
 def _time(micros: int) -> datetime:
@@ -212,21 +207,21 @@ class Store:
         """Return when messages of this channel were settled lately: a restart must not reset a rate limit."""
         with self._errors():
             sql = "SELECT settled FROM outbox WHERE channel = ? AND settled > ? ORDER BY settled"
-            return [_time(row[0]) for row in self._db.execute(sql, (channel, _micros(since)))]
+            return [_time(row[0]) for row in self._db.execute(sql, (channel, micros(since)))]
 
     def settle(self, delivery: Delivery, now: datetime) -> None:
         """Write down what became of a delivery: its state, tries, when it is due again, and why."""
         with self._errors():
-            settled = None if delivery.state == PENDING else _micros(now)
+            settled = None if delivery.state == PENDING else micros(now)
             self._db.execute(
                 "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ? "
                 "WHERE id = ?",
-                (*delivery[3:5], _micros(delivery.due), delivery.plain, *delivery[7:9], settled, delivery.id),
+                (*delivery[3:5], micros(delivery.due), delivery.plain, *delivery[7:9], settled, delivery.id),
             )
 
     def retry(self, now: datetime, ids: Sequence[int] = ()) -> int:
         """Make dead and waiting deliveries due now (all of them without ids); return how many."""
-        return self._amend(f"state = '{PENDING}', attempts = 0, settled = NULL, due = {_micros(now)}", ids)
+        return self._amend(f"state = '{PENDING}', attempts = 0, settled = NULL, due = {micros(now)}", ids)
 
     def drop(self, ids: Sequence[int]) -> int:
         """Give up deliveries for good: they are forgotten; return how many."""
@@ -276,6 +271,10 @@ class Transaction:
             self.flush()
             sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND host = ? AND (source_ip = ? OR leader = ?)'  # noqa: S608
             return [_session(row) for row in self._db.execute(sql, (event.host, event.source_ip, event.pid))]
+        if login:
+            session = self._known(event.session or "")
+            if session is not None:
+                return [session]
         if login or event.source_ip is None:
             session = self._by_leader(event.host, event.pid)
             if session is not None:
@@ -285,6 +284,13 @@ class Transaction:
             if session is not None:
                 found[session.id] = session
         return list(found.values())
+
+    def _known(self, session: str) -> Optional[Session]:
+        """Return the session with this id, open or closed: a log that says things twice opens nothing twice."""
+        if session in self._changed:
+            return self._changed[session]
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM session WHERE id = ?", (_number(session),)).fetchone()  # noqa: S608
+        return None if row is None else _session(row)
 
     def _by_leader(self, host: str, leader: Optional[int]) -> Optional[Session]:
         key = (host, leader)
@@ -320,8 +326,8 @@ class Transaction:
             [
                 (
                     *f[:3],
-                    _micros(f.time),
-                    _micros(f.until),
+                    micros(f.time),
+                    micros(f.until),
                     sum(w[3] for w in f.who),
                     json.dumps(f.who, ensure_ascii=False),
                 )
@@ -334,13 +340,13 @@ class Transaction:
         row = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(alert),)).lastrowid
         self._db.executemany(
             "INSERT INTO outbox (alert, channel, state, attempts, due, plain) VALUES (?, ?, ?, 0, ?, 0)",
-            [(row, channel, PENDING, _micros(due)) for channel in channels],
+            [(row, channel, PENDING, micros(due)) for channel in channels],
         )
 
     def checkpoint(self, source: str, cursor: str, now: datetime) -> None:
         """Move the place in the log on, together with all that was read before it."""
         sql = "INSERT INTO checkpoint VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET cursor = ?2, time = ?3"
-        self._db.execute(sql, (source, cursor, _micros(now)))
+        self._db.execute(sql, (source, cursor, micros(now)))
 
     def flush(self) -> None:
         """Write the changed sessions."""
@@ -348,7 +354,7 @@ class Transaction:
             f"INSERT INTO session ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - constants
             'ON CONFLICT (id) DO UPDATE SET "end" = excluded."end", end_reason = excluded.end_reason',
             [
-                (_number(s.id), *s[1:10], _micros(s.start), None if s.end is None else _micros(s.end), s.end_reason)
+                (_number(s.id), *s[1:10], micros(s.start), None if s.end is None else micros(s.end), s.end_reason)
                 for s in self._changed.values()
             ],
         )

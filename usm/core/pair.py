@@ -7,8 +7,6 @@ first line that ends it by either name decides when and how; the ones behind it 
 
 from __future__ import annotations
 
-from datetime import timezone
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core import model
@@ -31,7 +29,8 @@ NOTHING = Pairing()
 def pair(event: Event, related: Sequence[Session]) -> Pairing:
     """Open or close. `related`: the open sessions of the event's host that share its leader, or its address and port.
 
-    For evidence that names an address without a port (OpenSSH before 7.2): all open sessions from that address.
+    For a login also the session with its very id, open or closed. For evidence that names an address without a
+    port (OpenSSH before 7.2): all open sessions from that address.
     """
     if event.kind == model.LOGIN:
         return _open(event, related)
@@ -42,7 +41,7 @@ def pair(event: Event, related: Sequence[Session]) -> Pairing:
 
 def _open(event: Event, related: Sequence[Session]) -> Pairing:
     session = Session(
-        session_id(event),
+        event.session or "",
         event.host,
         event.service,
         event.user or "",
@@ -54,14 +53,13 @@ def _open(event: Event, related: Sequence[Session]) -> Pairing:
         event.pid,
         event.time,
     )
-    login = event._replace(session=session.id)
     if not related:
-        return Pairing((session,), (login,))
+        return Pairing((session,), (event,))
     if any(old.id == session.id for old in related):  # the very same line again
         return NOTHING
     # A pid, or an address and port, serves one connection at a time: the older session ended and nobody wrote it down.
     gone = [_ended(old, event, model.VANISHED) for old in related]
-    return Pairing((*(s for s, _ in gone), session), (*(e for _, e in gone), login))
+    return Pairing((*(s for s, _ in gone), session), (*(e for _, e in gone), event))
 
 
 def _close(event: Event, related: Sequence[Session]) -> Pairing:
@@ -112,10 +110,3 @@ def logout_event(session: Session, pid: Optional[int] = None) -> Event:
         (end - session.start).total_seconds(),
         session.end_reason,
     )
-
-
-def session_id(event: Event) -> str:
-    """16 hexadecimal digits, the same for the same login line wherever and however often it is read."""
-    time = event.time.astimezone(timezone.utc)
-    facts = (event.host, event.service, event.user, event.source_ip, event.source_port, event.pid, time.isoformat())
-    return blake2b("\0".join(map(str, facts)).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

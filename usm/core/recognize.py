@@ -100,16 +100,18 @@ def _accepted(record: Record, match: re.Match[str]) -> Optional[Event]:
     peer = _peer(match)
     if peer is None or record.pid is None:
         return None
+    user = unvis(match["user"])
     return Event(
         model.LOGIN,
         record.time,
         record.host,
         "sshd",
-        unvis(match["user"]),
+        user,
         *peer,
         match["method"],
         _key(match["extra"]),
         pid=record.pid,
+        session=model.session_id(record.time, record.host, "sshd", user, *peer, record.pid),
     )
 
 
@@ -249,10 +251,15 @@ ROWS: tuple[Row, ...] = (
         b"error: PAM: ",
     ),
     # The text is the client's; if long, it pushes ` [preauth]` off the line: only the join counts.
-    _row("sshd", rf"Received disconnect from {_IP} {_PORT}:\d{{1,10}}: .*", _ended(model.DISCONNECTED), _GOODBYE),
     _row(
         "sshd",
-        rf"error: Received disconnect from {_IP} {_PORT}:\d{{1,10}}: .*",
+        rf"Received disconnect from {_IP} {_PORT}:\d{{1,10}}: .*(?<! \[preauth\])",
+        _ended(model.DISCONNECTED),
+        _GOODBYE,
+    ),
+    _row(
+        "sshd",
+        rf"error: Received disconnect from {_IP} {_PORT}:\d{{1,10}}: .*(?<! \[preauth\])",
         _ended(model.DISCONNECTED),
         b"error: " + _GOODBYE,
     ),

@@ -47,7 +47,7 @@ def _expression(stamp: int, host: bytes, *, ietf: bool) -> re.Pattern[bytes]:
     if ietf:
         head, tag = rb"<\d{1,3}>1 [^ \n]{%d} %s " % (stamp, name), tags + rb" \d{1,10} \S{1,32} -  ?"
     else:
-        head, tag = rb".{%d} %s " % (stamp, name), tags + rb"\[\d{1,10}\]: "
+        head, tag = rb".{%d} %s " % (stamp, name), rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?" + tags + rb"\[\d{1,10}\]: "
     return re.compile(
         rb"\n(?:(%s%s(?:Failed (?!keyboard-interactive/pam )(.*) port \d{1,5} ssh2(?=\n)|(?:%s).*))|((?!%s).+))"
         % (head, tag, hints, head)

@@ -23,7 +23,7 @@ from usm.errors import SourceError
 from usm.sources.inotify import Watcher
 from usm.sources.locate import unreadable
 from usm.sources.part import Part, TruncatedError
-from usm.sources.rotated import TRIES, Generation, MovedError, Plain, Reader, generations, open_log
+from usm.sources.rotated import TRIES, Generation, Ident, MovedError, Plain, Reader, generations, open_log
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class FileSource:
         self._path = str(Path(path).absolute())
         self._monotonic = monotonic
         self._parts: list[Part] = []
-        self._seen = 0  # mtime of the file last read from, in nanoseconds
+        self._seen = 0  # the latest mtime of a file when it was read, in nanoseconds
         self._missing = False
         self._warned: set[str] = set()
         problem = unreadable(self._path)
@@ -157,13 +157,17 @@ class FileSource:
                 return  # perhaps it is only away for a while, and comes back
             self._warn_lost(self._parts[-1])
         self._parts = [part for part in self._parts if part.reader]
-        if current and self._parts:
+        if current:
             # The path's own file is the newest, even where a rotated one was put back.
             self._parts.sort(key=lambda part: part.ident == current.ident)
-            self._parts[-1].left = None
-            if self._parts[-1].ident == current.ident and not self._parts[-1].offset:
-                self._parts.pop().detach()  # taken up again behind what turned up before it
-        for generation in self._newer(every, current)[: max(1, MOST_PARTS - len(self._parts))]:
+        there = {generation.ident for generation in every}
+        untouched = set()
+        while self._parts and not self._parts[-1].offset and self._parts[-1].ident in there:
+            untouched.add(self._parts[-1].ident)
+            self._parts.pop().detach()  # taken up again behind what turned up before it
+        for part in self._parts[-1:]:
+            part.left = None
+        for generation in self._newer(every, current, untouched)[: max(1, MOST_PARTS - len(self._parts))]:
             self._append(generation)
 
     def _find(self, part: Part, every: list[Generation]) -> None:
@@ -178,7 +182,7 @@ class FileSource:
                 return
             reader.close()
 
-    def _newer(self, every: list[Generation], current: Optional[Generation]) -> list[Generation]:
+    def _newer(self, every: list[Generation], current: Optional[Generation], untouched: set[Ident]) -> list[Generation]:
         """Return the generations that come after the newest part."""
         seen = self._seen
         if self._parts:
@@ -199,12 +203,14 @@ class FileSource:
                 else:
                     reader.close()
                     return every[index + 1 :]
-            seen = last.reader.mtime() if last.reader else seen
+            if last.reader and last.offset:
+                seen = max(seen, last.reader.mtime())
         known = {part.ident for part in self._parts}
         return [
             generation
             for generation in every
-            if generation.ident not in known and (generation == current or generation.mtime > seen)
+            if generation.ident not in known
+            and (generation == current or generation.ident in untouched or generation.mtime > seen)
         ]
 
     def _open(self, generation: Generation) -> Optional[Reader]:
@@ -249,7 +255,7 @@ class FileSource:
                 self._discover()
                 return self._take()
             if data:
-                self._seen = seen
+                self._seen = max(self._seen, seen)
                 self._leave(self._parts[: self._parts.index(part)])
                 behind = sum(one.unread() for one in self._parts)
                 return Batch(data, self.position(), behind)

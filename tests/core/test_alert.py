@@ -1,0 +1,103 @@
+"""usm/core/alert.py: what is told, and that it survives the store."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from usm.core.alert import alert_for, dump, event_json, load
+from usm.core.model import END_REASONS, Event, Host
+
+TIME = datetime(2026, 11, 23, 10, 5, 7, 123456, tzinfo=timezone(timedelta(hours=8)))
+LOGIN = Event("login", TIME, "web01", "sshd", "alice", "203.0.113.5", 43867, "publickey", "SHA256:k", pid=125)
+HOST = Host("web01", ("192.0.2.10", "2001:db8::10"))
+
+
+def test_the_json_of_a_login_is_the_promised_one() -> None:
+    """One flat object, absent facts null, times with their offset."""
+    assert event_json(LOGIN._replace(session="00ff")) == {
+        "kind": "login",
+        "time": "2026-11-23T10:05:07.123456+08:00",
+        "host": "web01",
+        "service": "sshd",
+        "user": "alice",
+        "source_ip": "203.0.113.5",
+        "source_port": 43867,
+        "method": "publickey",
+        "key": "SHA256:k",
+        "tty": None,
+        "pid": 125,
+        "session": "00ff",
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "more"),
+    [
+        (
+            LOGIN._replace(kind="logout", start=TIME, duration=312.4, end_reason="disconnected"),
+            {"start": "2026-11-23T10:05:07.123456+08:00", "duration": 312.4, "end_reason": "disconnected"},
+        ),
+        (LOGIN._replace(kind="failed", invalid_user=True), {"invalid_user": True, "count": 1}),
+        (
+            LOGIN._replace(kind="privilege", target="root", command="/usr/bin/id"),
+            {"target": "root", "command": "/usr/bin/id"},
+        ),
+    ],
+)
+def test_each_kind_adds_its_own_facts(event: Event, more: dict[str, object]) -> None:
+    """The other kinds say more than a login does, and nothing of each other."""
+    assert event_json(event) == {**event_json(LOGIN), "kind": event.kind, **more}
+
+
+def test_a_login_is_told_with_the_host_s_address() -> None:
+    """The first address is the one that is shown."""
+    alert = alert_for(LOGIN, HOST)
+    assert alert is not None
+    assert (alert.event, alert.severity, alert.address, alert.test) == (LOGIN, "info", "192.0.2.10", False)
+
+
+def test_a_host_without_an_address_tells_too() -> None:
+    """A machine on IPv6 only, or without any network, is monitored like others."""
+    alert = alert_for(LOGIN, Host("web01"))
+    assert alert is not None
+    assert alert.address is None
+
+
+@pytest.mark.parametrize("reason", END_REASONS)
+def test_every_end_but_an_orderly_one_is_a_warning(reason: str) -> None:
+    """Goodbye and shutdown are normal."""
+    alert = alert_for(LOGIN._replace(kind="logout", start=TIME, duration=1.0, end_reason=reason), HOST)
+    assert alert is not None
+    assert alert.severity == ("info" if reason in ("disconnected", "shutdown") else "warning")
+
+
+def test_failures_are_not_told_one_by_one() -> None:
+    """They are counted."""
+    assert alert_for(LOGIN._replace(kind="failed"), HOST) is None
+
+
+def test_the_same_event_is_the_same_alert() -> None:
+    """Its id comes from what it says."""
+    first, again, other = (alert_for(e, HOST) for e in (LOGIN, LOGIN, LOGIN._replace(user="bob")))
+    assert first is not None
+    assert other is not None
+    assert first == again
+    assert first.id != other.id
+
+
+def test_an_alert_survives_the_store() -> None:
+    """All facts, hostile and Chinese names included, come back as they were."""
+    event = LOGIN._replace(
+        kind="logout",
+        user='用户\n<at user_id="all">',
+        start=TIME,
+        until=TIME,
+        duration=0.5,
+        end_reason="closed",
+        line=3,
+    )
+    alert = alert_for(event, HOST)
+    assert alert is not None
+    assert load(dump(alert)) == alert

@@ -1,0 +1,288 @@
+"""What people read, in both languages; and that strangers' text stays text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime, timedelta, timezone
+from typing import Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from usm.core import model, text
+from usm.core.model import Alert, Event
+from usm.core.text import clean, duration, facts, inert, plain_text, title
+
+CST = timezone(timedelta(hours=8))
+START = datetime(2026, 11, 23, 2, 5, 7, 123456, tzinfo=timezone.utc)
+END = START + timedelta(hours=1, minutes=2, seconds=3)
+LOGIN = Event(
+    model.LOGIN,
+    START,
+    "web01",
+    "sshd",
+    "alice",
+    "203.0.113.5",
+    43867,
+    "publickey",
+    "SHA256:abc+/d",
+    pid=125,
+    session="s",
+)
+LOGOUT = LOGIN._replace(
+    kind=model.LOGOUT,
+    time=END,
+    start=START,
+    duration=3723.4,
+    end_reason=model.DISCONNECTED,
+    method="password",
+    key=None,
+)
+FAILED = Event(
+    model.FAILED, START, "web01", "sshd", "admin", "2001:db8::7", 1, "none", invalid_user=True, count=7, until=END
+)
+SUDO = Event(model.PRIVILEGE, START, "web01", "sudo", "alice", tty="pts/0", target="root", command="/usr/bin/id -u")
+UNSAFE = set("\x00\t\n\r\x1b\x7f\x85\x9b\u2028\u2029\xad\u061c\ufeff\udc80")
+UNSAFE |= {chr(n) for a, b in ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for n in range(a, b + 1)}
+
+
+def alert(
+    event: Event, severity: str = model.INFO, address: Optional[str] = "10.0.0.1", *, test: bool = False
+) -> Alert:
+    """Return an alert about `event`."""
+    return Alert("id", event, severity, address, test)
+
+
+def value(event: Event, label: str, language: str = "zh") -> Optional[str]:
+    """Return the one fact with this label."""
+    return dict(facts(alert(event), language, CST)).get(label)
+
+
+def test_a_login_in_chinese_keeps_the_labels_of_the_older_tool() -> None:
+    """People search their chats for them."""
+    assert plain_text(alert(LOGIN), "zh", CST).splitlines() == [
+        "用户登录通知",
+        "服务器：web01",
+        "服务器IP：10.0.0.1",
+        "用户名：alice",
+        "IP地址：203.0.113.5",
+        "登录时间：2026-11-23 10:05:07",
+        "登录方式：公钥（publickey）",
+        "端口：43867",
+        "密钥：SHA256:abc+/d",
+    ]
+
+
+def test_a_logout_in_chinese_tells_the_whole_session() -> None:
+    """Nobody has to scroll back to the login."""
+    assert plain_text(alert(LOGOUT), "zh", CST).splitlines() == [
+        "用户登出通知",
+        "服务器：web01",
+        "服务器IP：10.0.0.1",
+        "用户名：alice",
+        "IP地址：203.0.113.5",
+        "登录时间：2026-11-23 10:05:07",
+        "登出时间：2026-11-23 11:07:10",
+        "会话时长：1小时2分3秒",
+        "登出原因：正常退出",
+        "登录方式：密码（password）",
+        "端口：43867",
+    ]
+
+
+def test_a_logout_in_english() -> None:
+    """The same facts in the same order."""
+    assert plain_text(alert(LOGOUT), "en", timezone.utc).splitlines() == [
+        "User logout",
+        "Server: web01",
+        "Server IP: 10.0.0.1",
+        "User: alice",
+        "IP address: 203.0.113.5",
+        "Login time: 2026-11-23 02:05:07",
+        "Logout time: 2026-11-23 03:07:10",
+        "Duration: 1h 2m 3s",
+        "Reason: logged out normally",
+        "Method: password",
+        "Port: 43867",
+    ]
+
+
+def test_failures_tell_how_many_and_from_when_to_when() -> None:
+    """A hundred guesses are one message."""
+    assert plain_text(alert(FAILED), "zh", CST).splitlines() == [
+        "登录失败通知",
+        "服务器：web01",
+        "服务器IP：10.0.0.1",
+        "用户名：admin",
+        "IP地址：2001:db8::7",
+        "失败时间：2026-11-23 10:05:07 至 2026-11-23 11:07:10",
+        "失败次数：7",
+        "备注：该用户不存在",
+        "登录方式：none",
+        "端口：1",
+    ]
+    assert value(FAILED._replace(invalid_user=False), "备注") is None
+
+
+def test_privilege_tells_who_became_whom_and_what_was_run() -> None:
+    """No address is made up where there is none."""
+    assert plain_text(alert(SUDO, address=None), "en", CST).splitlines() == [
+        "Privilege use",
+        "Server: web01",
+        "User: alice",
+        "Time: 2026-11-23 10:05:07",
+        "Target user: root",
+        "Command: /usr/bin/id -u",
+        "Terminal: pts/0",
+        "Service: sudo",
+    ]
+
+
+@pytest.mark.parametrize("language", text.LANGUAGES)
+@pytest.mark.parametrize("reason", model.END_REASONS)
+def test_each_end_reason_has_words_and_abnormal_ones_show_in_the_title(reason: str, language: str) -> None:
+    """The closed set is told whole."""
+    event = LOGOUT._replace(end_reason=reason)
+    assert value(event, {"zh": "登出原因", "en": "Reason"}[language], language) not in (None, reason)
+    marked = {"zh": "用户登出通知（异常）", "en": "User logout (abnormal)"}[language]
+    plain = {"zh": "用户登出通知", "en": "User logout"}[language]
+    assert title(alert(event), language) == (plain if reason in model.NORMAL_ENDS else marked)
+
+
+def test_both_languages_know_the_same_words() -> None:
+    """A word added to one is added to both."""
+    for table in (text._WORDS, text._TITLES, text._REASONS):
+        assert table["zh"].keys() == table["en"].keys()
+    assert set(text._TITLES["zh"]) == set(model.KINDS)
+    assert set(text._REASONS["zh"]) == set(model.END_REASONS)
+
+
+def test_a_trial_message_says_so_in_its_title() -> None:
+    """Nobody is alarmed by a test."""
+    assert title(alert(LOGIN, test=True), "zh") == "【测试消息】用户登录通知"
+    assert title(alert(LOGIN, test=True), "en") == "[Test message] User login"
+
+
+def test_a_session_that_ended_unobserved_has_a_range_and_a_least_duration() -> None:
+    """No more is said than is known."""
+    event = LOGOUT._replace(end_reason=model.UNOBSERVED, until=END + timedelta(hours=1))
+    assert value(event, "登出时间") == "2026-11-23 11:07:10 至 2026-11-23 12:07:10"
+    assert value(event, "会话时长") == "至少1小时2分3秒"
+    assert value(event, "Duration", "en") == "at least 1h 2m 3s"
+
+
+def test_what_is_not_known_is_left_out_but_a_user_is_always_named() -> None:
+    """An empty name is shown to be empty."""
+    bare = Event(model.LOGOUT, END, "web01", "login")
+    assert plain_text(alert(bare, address=None), "zh", CST).splitlines() == [
+        "用户登出通知（异常）",
+        "服务器：web01",
+        "用户名：未知",
+        "登出时间：2026-11-23 11:07:10",
+        "服务：login",
+    ]
+    assert value(LOGIN._replace(user=" "), "用户名") == "（空）"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "zh", "en"),
+    [
+        (0, "0秒", "0s"),
+        (-5, "0秒", "0s"),
+        (0.9, "0秒", "0s"),
+        (59, "59秒", "59s"),
+        (60, "1分", "1m"),
+        (3600, "1小时", "1h"),
+        (3601, "1小时1秒", "1h 1s"),
+        (86400 * 400 + 60, "400天1分", "400d 1m"),
+    ],
+)
+def test_durations(seconds: float, zh: str, en: str) -> None:
+    """Parts that are zero are left out; a clock set back gives zero."""
+    assert (duration(seconds, "zh"), duration(seconds, "en")) == (zh, en)
+
+
+def test_a_time_at_the_edge_of_the_calendar_does_not_fail() -> None:
+    """Whoever writes the log chooses the year."""
+    assert text.when(datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc), CST) == "9999-12-31 23:59:59"
+    assert text.when(datetime(1, 1, 1, tzinfo=CST), timezone.utc) == "0001-01-01 00:00:00"
+
+
+@pytest.mark.parametrize("char", sorted(UNSAFE), ids=lambda char: f"U+{ord(char):04X}")
+def test_characters_that_act_become_visible(char: str) -> None:
+    """They are replaced, not dropped: two names do not become one."""
+    assert clean(f"a{char}b") == "a\ufffdb"
+
+
+def test_cleaning_composes_and_cuts() -> None:
+    """The limit counts what is shown, and long input costs no more than short."""
+    assert clean("e\u0301") == "é"
+    assert clean("x" * 128) == "x" * 128
+    assert clean("x" * 129) == "x" * 127 + "…"
+    assert clean("abcdef", 4) == "abc…"
+    assert clean("e" + "\u0301" * 100_000) == "é" + "\u0301" * 126 + "…"
+    assert clean("\u1112\u1161\u11ab" * 200) == "한" * 127 + "…"
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_whatever_is_cleaned_is_one_short_printable_line(value: str) -> None:
+    """For any text at all, and it can be sent as UTF-8."""
+    cleaned = clean(value)
+    assert len(cleaned) <= 128
+    assert not UNSAFE & set(cleaned)
+    assert len(cleaned.splitlines()) <= 1
+    assert not {unicodedata.category(char) for char in cleaned} & {"Cc", "Cs", "Zl", "Zp"}
+    cleaned.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "tame"),
+    [
+        ('<at user_id="all">x</at>', '＜at user_id="all"＞x＜/at＞'),
+        ("https://evil.example/a", "https:\u200b//evil\u200b.example/a"),
+        ("www.evil.com", "www\u200b.evil\u200b.com"),
+        ("163.com", "163\u200b.com"),
+        ("evil\u3002com \uff0e", "evil\u200b\u3002com \uff0e"),
+        ("me@evil.com", "me@\u200bevil\u200b.com"),
+        ("&lt;at&gt; a && b", "&\u200blt;at&\u200bgt; a && b"),
+        ("alice-2", "alice-2"),
+        ("/usr/bin/id .", "/usr/bin/id ."),
+        ("SHA256:abc+/d", "SHA256:abc+/d"),
+    ],
+)
+def test_inert_text_holds_no_link_mention_or_tag(value: str, tame: str) -> None:
+    """What is harmless stays as it is."""
+    assert inert(value) == tame
+
+
+@given(st.text("ab.:/@<>&;w", max_size=40))
+def test_no_way_around_inert(value: str) -> None:
+    """No overlapping pieces form a link."""
+    assert not re.search(r"[<>]|://|\w\.\w|www\.\w|@\w|&\w", inert(value))
+
+
+def test_only_what_strangers_choose_is_made_inert() -> None:
+    """An address or host name can still be copied from the chat."""
+    event = SUDO._replace(
+        user="a.b", target="c.d", command="e.f", key="g.h", source_ip="192.0.2.1", host="web01.example.com"
+    )
+    shown = dict(facts(alert(event), "en", CST, tame=inert))
+    assert [shown[label] for label in ("User", "Target user", "Command", "Key")] == [
+        "a\u200b.b",
+        "c\u200b.d",
+        "e\u200b.f",
+        "g\u200b.h",
+    ]
+    assert (shown["IP address"], shown["Server"], shown["Server IP"]) == ("192.0.2.1", "web01.example.com", "10.0.0.1")
+
+
+@pytest.mark.parametrize("language", text.LANGUAGES)
+def test_every_value_is_cleaned(language: str) -> None:
+    """A new fact can't be forgotten: there are as many as the event has."""
+    bad = "\n\u202e\udcff" + "x" * 500
+    event = Event(model.LOGOUT, END, bad, bad, bad, bad, 1, bad, bad, bad, target=bad, command=bad)
+    shown = facts(alert(event, address=bad), language, CST)
+    assert len(shown) == 12
+    assert all(len(value) <= 128 and not UNSAFE & set(value) for _, value in shown)
