@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 failed, 2 usage, 78 configuration.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import random
@@ -51,6 +52,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname).1s %(message)s", force=True)
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its messages hold URLs
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack the letters
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -62,11 +65,22 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         _say(str(error))
         return FAILED
     except BrokenPipeError:  # `usm sessions | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return OK
+    except OSError as error:  # `usm sessions > /dev/full`
+        if options.run is run:  # the monitor prints elsewhere: this is a bug
+            raise
+        _forget_output()
+        _say(f"the output could not be written: {error.strerror}")
+        return FAILED
     except KeyboardInterrupt:
         return FAILED
     return code
+
+
+def _forget_output() -> None:
+    """Let nothing be written any more: Python would try again at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:
@@ -93,7 +107,6 @@ def run(options: argparse.Namespace) -> int:
         return demo(options)
     if not loaded.notify:
         log.info(_FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH))
-    log.info("watching %s, state in %s", monitor.path, loaded.state)
     monitor.run()
     return OK
 
@@ -196,7 +209,14 @@ def outbox(options: argparse.Namespace) -> int:
 
 
 def _open_for_reading(path: str) -> Optional[Store]:
-    return Store(path, readonly=True) if os.path.exists(path) else None
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        _say(f"there is no state file {path} yet: has the monitor been started?")
+        return None
+    except OSError:
+        pass  # opening it says why it can't be
+    return Store(path, readonly=True)
 
 
 def _print(text: str) -> None:

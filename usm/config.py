@@ -31,6 +31,10 @@ SOURCES = ("auto", "file")
 _OLD_MONITORS = ("run_mode", "system", "tcp", "hardware", "heartbeat", "process", "network", "server")
 _OLD_CHANNELS = ("dingtalk", "telegram", "email")
 _RATE = re.compile(r"(?P<count>[1-9]\d{0,5})/(?P<span>\d{0,4})(?P<unit>s|min|h)")
+_OWN_WORDS = re.compile(
+    r"""(?:[^'"]|(['"])(?:.|<[a-z ]+>)\1)*""", re.DOTALL
+)  # of YAML: what else it quotes may be secret
+_NAME = re.compile(r"[\w .-]{1,40}")  # a key of another form may be a value in the wrong place, and that a secret
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", Secret: "text"}
 
@@ -65,17 +69,16 @@ def load(path: Optional[str] = None) -> Config:
     Raises ConfigError with every problem found.
     """
     chosen = path or DEFAULT_PATH
-    if path is None and not os.path.exists(chosen):
+    if path is None and _absent(chosen):
         return Config(state=default_state())
     problems: list[str] = []
     data = _read(chosen, problems)
-    secrets = os.path.join(os.path.dirname(os.path.abspath(chosen)), "secrets.yaml")
-    if os.path.exists(secrets):
-        data = _merge(data, _read(secrets, problems))
+    beside = os.path.join(os.path.dirname(os.path.abspath(chosen)), "secrets.yaml")
+    secrets = {} if _absent(beside) else _read(beside, problems)
     if problems:
         raise ConfigError(problems)
-    reader = _Reader(chosen, dict(os.environ))
-    config = reader.config(data)
+    reader = _Reader(chosen, beside, secrets, os.environ.get("CREDENTIALS_DIRECTORY", ""))
+    config = reader.config(_merge(data, secrets))
     if reader.problems:
         raise ConfigError(reader.problems)
     return config
@@ -92,6 +95,17 @@ def default_state() -> str:
     return os.path.join(home, "user-session-monitor", "state.db")
 
 
+def _absent(path: str) -> bool:
+    """Tell whether there is no such file; one that can't be looked at is there, and reading it says why it can't be."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
 def _read(path: str, problems: list[str]) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
@@ -104,7 +118,13 @@ def _read(path: str, problems: list[str]) -> dict[str, Any]:
         # The error's own text quotes the line, and the line may hold a secret.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problems.append(f"{path}{where}: is not valid YAML ({getattr(error, 'problem', None) or 'unreadable'})")
+        words = _OWN_WORDS.match(getattr(error, "problem", None) or "unreadable")
+        what = words[0].strip() if words else ""
+        problems.append(f"{path}{where}: is not valid YAML ({what}); text with special characters needs quotes")
+    except (ValueError, RecursionError):
+        problems.append(
+            f"{path}: holds a value that can't be read, perhaps a date or number that is none; put it in quotes"
+        )
     else:
         if data is None:
             return {}
@@ -125,17 +145,25 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 class _Reader:
     """Collects problems and warnings while the tree is turned into values."""
 
-    def __init__(self, path: str, environment: Mapping[str, str]) -> None:
-        self.path = path
+    def __init__(self, path: str, beside: str, secrets: Mapping[str, Any], credentials: str) -> None:
+        self.path, self._beside, self._secrets, self._credentials = path, beside, secrets, credentials
         self.problems: list[str] = []
         self.warnings: list[str] = []
-        self._credentials = environment.get("CREDENTIALS_DIRECTORY", "")
 
     def _problem(self, where: str, text: str) -> None:
-        self.problems.append(f"{self.path}: {where}: {text}")
+        self.problems.append(f"{self._file(where)}: {where}: {text}")
 
     def _warn(self, where: str, text: str) -> None:
-        self.warnings.append(f"{self.path}: {where}: {text}")
+        self.warnings.append(f"{self._file(where)}: {where}: {text}")
+
+    def _file(self, where: str) -> str:
+        """Return the file that a key was read from: the secrets are merged over the rest."""
+        node: Any = self._secrets
+        for key in where.split("."):
+            if not isinstance(node, dict) or key not in node:
+                return self.path
+            node = node[key]
+        return self._beside
 
     def config(self, data: Mapping[str, Any]) -> Config:
         self._unknown(data, "", ("language", "monitor", "state", "pidfile", "notify", "feishu"))
@@ -163,7 +191,7 @@ class _Reader:
 
     def _notify(self, data: Mapping[str, Any]) -> tuple[Notify, ...]:
         sections = dict(self._section(data, "notify", ""))
-        prefix = {name: f"notify.{name}" for name in sections}
+        prefix = {name: _join("notify", _shown(name)) for name in sections}
         old = data.get("feishu")
         if old is not None:
             if "feishu" in sections:
@@ -186,7 +214,7 @@ class _Reader:
         if kind in _OLD_CHANNELS:
             self._warn(where, f"this version can't send to {kind} yet; no message goes there")
             return None
-        if kind not in CHANNELS:
+        if not isinstance(kind, str) or kind not in CHANNELS:
             self._problem(
                 f"{where}.type" if "type" in section else where,
                 f"{_quoted(kind)} is no channel type{_nearest(kind, tuple(CHANNELS))}; "
@@ -244,11 +272,13 @@ class _Reader:
         if not isinstance(name, str):
             self._problem(where, "must be the path of a file that holds the secret")
             return None
-        path = os.path.join(self._credentials or os.path.dirname(os.path.abspath(self.path)), name)
+        path = os.path.join(self._credentials, name)
+        if not self._credentials or _absent(path):
+            path = os.path.join(os.path.dirname(os.path.abspath(self.path)), name)
         try:
             with open(path, encoding="utf-8") as file:
                 value = file.read().strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have, or undecodable bytes
             reason = getattr(error, "strerror", None) or "is not UTF-8 text"
             self._problem(where, f"{path}: {reason}; it must hold the secret and be readable by this user")
             return None
@@ -280,9 +310,10 @@ class _Reader:
 
     def _text(self, data: Mapping[str, Any], key: str, where: str) -> Optional[str]:
         value = data.get(key)
-        if value is None or (isinstance(value, str) and value):
+        if value is None or (isinstance(value, str) and value and value.isprintable()):
             return value
-        self._problem(_join(where, key), f"must be text, not {_kind(value)}")
+        what = "one line of visible text" if isinstance(value, str) and value else f"text, not {_kind(value)}"
+        self._problem(_join(where, key), f"must be {what}")
         return None
 
     def _choice(self, data: Mapping[str, Any], key: str, where: str, choices: Sequence[str]) -> Optional[str]:
@@ -295,11 +326,17 @@ class _Reader:
     def _unknown(self, data: Mapping[str, Any], where: str, known: Sequence[str]) -> None:
         for key in data:
             if key not in known:
-                self._problem(_join(where, str(key)), f"is no key that is known here{_nearest(key, known)}")
+                self._problem(_join(where, _shown(key)), f"is no key that is known here{_nearest(key, known)}")
 
 
 def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
+
+
+def _shown(key: object) -> str:
+    if not isinstance(key, str):  # `off`, `2026`
+        return "(a key that YAML takes for something else than a word; put it in quotes)"
+    return key if _NAME.fullmatch(key) else "(a key that is no plain word; is the `: ` behind it missing?)"
 
 
 def _quoted(value: object) -> str:
@@ -316,7 +353,7 @@ def _kind(value: object) -> str:
         float: "a number",
         str: "text",
     }
-    return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
+    return "nothing" if value in (None, "") else names.get(type(value), f"a {type(value).__name__}")
 
 
 def _hint_quotes(expected: type) -> str:

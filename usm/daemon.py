@@ -66,6 +66,7 @@ class Monitor:
         """Watch until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        log.info("watching %s, state in %s", self.path, self._store.path)
         threads = [
             threading.Thread(target=_deliver, args=(worker, transport), name=worker.name, daemon=True)
             for worker, transport in zip(self._workers, self._transports)

@@ -63,6 +63,7 @@ class Worker:
         recent = store.settled_since(name, clock() - timedelta(seconds=longest))
         self._tries = deque((t.timestamp() for t in recent), maxlen=max((count for count, _ in limits), default=1))
         self._unwritten: Optional[Delivery] = None
+        self._said = ""
 
     def notify(self) -> None:
         """There is something new in the outbox."""
@@ -83,10 +84,14 @@ class Worker:
 
     def _step_safely(self) -> float:
         try:
-            return self.step()
+            wait = self.step()
         except StoreError as error:
-            log.error("%s: %s", self.name, error)
+            if str(error) != self._said:  # the same words are said once, not every five seconds
+                self._said = str(error)
+                log.error("%s: %s", self.name, error)
             return _DISK
+        self._said = ""
+        return wait
 
     def step(self) -> float:
         """Deliver one message if one is due; return how many seconds there is nothing to do."""
@@ -95,6 +100,8 @@ class Worker:
         if delivery is None:
             return TICK
         now = self._clock()
+        if self._tries and self._tries[-1] > now.timestamp():  # the clock was set back: a span is waited for once
+            self._tries = deque((min(t, now.timestamp()) for t in self._tries), maxlen=self._tries.maxlen)
         until_due = (delivery.due - now).total_seconds()
         wait = max(until_due if until_due <= _LONGEST else 0.0, budget_wait(self._tries, now.timestamp(), self._limits))
         if wait > 0:

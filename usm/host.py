@@ -28,11 +28,11 @@ def _outgoing(family: socket.AddressFamily, to: str) -> str:
 
 def local_zone() -> tzinfo:
     """Return the zone in which this machine's programs write local time: $TZ, else /etc/localtime, else UTC."""
-    name = os.environ.get("TZ", "").lstrip(":")
+    name = os.environ.get("TZ", "").lstrip(":") or "/etc/localtime"
     try:
-        if name:
+        if not name.startswith("/"):
             return ZoneInfo(name)
-        with open("/etc/localtime", "rb") as file:
+        with open(name, "rb") as file:
             return ZoneInfo.from_file(file, key="localtime")
     except (OSError, ValueError, ZoneInfoNotFoundError):
         return timezone.utc

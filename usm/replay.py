@@ -7,9 +7,10 @@ import gzip
 import json
 import lzma
 import os
-import sys
+import zlib
+from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import IO, TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from usm.core.alert import event_json
 from usm.core.decode import Stamps, decode_syslog
@@ -21,10 +22,10 @@ from usm.errors import SourceError
 from usm.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-_OPENERS: dict[bytes, Callable[[str], Any]] = {
-    b"\x1f\x8b": gzip.GzipFile,
+_OPENERS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"\xfd7": lzma.LZMAFile,
     b"BZ": bz2.BZ2File,
 }
@@ -35,8 +36,9 @@ def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, n
     """Yield one line of text (or block of it) for each event of `kinds`; sessions go on from one file into the next."""
     store = Store(":memory:")
     for name in files:
-        with _open(name) as file:
-            latest = now if name == "-" else datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, timezone.utc)
+        with ExitStack() as stack:
+            file, written = _open(name, stack)
+            latest = now if name == "-" else written
             for event in _events(store, file, Stamps(look.zone, latest)):
                 if event.kind not in kinds:
                     continue
@@ -49,7 +51,7 @@ def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, n
                 yield json.dumps(body, ensure_ascii=False)
 
 
-def _events(store: Store, file: IO[bytes], stamps: Stamps) -> Iterator[Event]:
+def _events(store: Store, file: Iterable[bytes], stamps: Stamps) -> Iterator[Event]:
     lines = enumerate(file, 1)
     more = True
     while more:
@@ -68,13 +70,19 @@ def _events(store: Store, file: IO[bytes], stamps: Stamps) -> Iterator[Event]:
                     break
 
 
-def _open(name: str) -> IO[bytes]:
-    """Open a file by what it holds, not by its name."""
-    if name == "-":
-        return sys.stdin.buffer
+def _open(name: str, stack: ExitStack) -> tuple[Iterator[bytes], datetime]:
+    """Open a file, or a pipe, by what it holds, not by its name; return its lines and when it was last written."""
     try:
-        with open(name, "rb") as probe:
-            opener = _OPENERS.get(probe.read(2))
-        return open(name, "rb") if opener is None else opener(name)
+        raw = stack.enter_context(open(0 if name == "-" else name, "rb", closefd=name != "-"))  # noqa: SIM115 - the stack closes it
+        written = datetime.fromtimestamp(os.fstat(raw.fileno()).st_mtime, timezone.utc)
+        opener = _OPENERS.get(raw.peek(2)[:2])
     except OSError as error:
         raise SourceError(f"{name}: {error.strerror}") from error
+    return _lines(name, raw if opener is None else stack.enter_context(opener(raw))), written
+
+
+def _lines(name: str, file: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from file
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise SourceError(f"{name}: can't be read further: {getattr(error, 'strerror', None) or error}") from error

@@ -130,7 +130,8 @@ class Store:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"state file {self.path}: {error}; {_remedy(error)}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(f"state file {self.path}: {reason}; {_remedy(error)}") from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -141,12 +142,14 @@ class Store:
         with self._errors():
             (result,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
             if result != "ok":
-                raise sqlite3.DatabaseError(result)
+                raise sqlite3.DatabaseError(f"malformed: {' '.join(result.split())}")
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All or nothing: what is done within is there after it, or none of it is."""
         with self._errors():
+            if self._db.in_transaction:  # a disk may refuse even the rollback
+                self._db.execute("ROLLBACK")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 transaction = Transaction(self._db)
@@ -221,20 +224,18 @@ class Store:
 
     def retry(self, now: datetime, ids: Sequence[int] = ()) -> int:
         """Make dead and waiting deliveries due now (all of them without ids); return how many."""
-        return self._amend(f"state = '{PENDING}', attempts = 0, settled = NULL, due = {micros(now)}", ids)
+        change = f"UPDATE outbox SET state = '{PENDING}', attempts = 0, settled = NULL, due = {micros(now)}"  # noqa: S608 - constants and a number
+        return self._amend(change, ids, everything=not ids)
 
     def drop(self, ids: Sequence[int]) -> int:
         """Give up deliveries for good: they are forgotten; return how many."""
-        with self._errors():
-            marks = ", ".join("?" * len(ids))
-            sql = f"DELETE FROM outbox WHERE state != '{SENT}' AND id IN ({marks})"  # noqa: S608 - constants and marks
-            return self._db.execute(sql, ids).rowcount
+        return self._amend("DELETE FROM outbox", ids, everything=False)
 
-    def _amend(self, change: str, ids: Sequence[int]) -> int:
-        which = f"AND id IN ({', '.join('?' * len(ids))})" if ids else ""
+    def _amend(self, change: str, ids: Sequence[int], *, everything: bool) -> int:
+        possible = [number for number in ids if -(2**63) <= number < 2**63]  # SQLite has no greater ones
+        which = "" if everything else f"AND id IN ({', '.join('?' * len(possible))})"
         with self._errors():
-            sql = f"UPDATE outbox SET {change} WHERE state != '{SENT}' {which}"  # noqa: S608 - constants and marks
-            return self._db.execute(sql, ids).rowcount
+            return self._db.execute(f"{change} WHERE state != '{SENT}' {which}", possible).rowcount
 
 
 _DELIVERY = (
@@ -369,6 +370,6 @@ def _remedy(error: Exception) -> str:
         return "another process holds it: is a second monitor running?"
     if "malformed" in text or "not a database" in text:
         return "it is damaged: restore it from a backup, or move it away to start with empty state"
-    if isinstance(error, PermissionError) or "readonly" in text or "unable to open" in text:
+    if isinstance(error, (PermissionError, FileNotFoundError)) or "readonly" in text or "unable to open" in text:
         return "check that its directory exists and that this user may write there"
     return "check the disk and the file"

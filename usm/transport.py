@@ -38,12 +38,14 @@ _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 _UNKNOWN = "whether the message arrived is not known"
 _SLOW = f"timed out: no complete answer within {TOTAL:.0f} s, {_UNKNOWN}"
 _RESET = f"connection reset: {_UNKNOWN}"
-_INVALID = "the URL is not valid"
+_WRONG_NAME = "TLS certificate not accepted: hostname mismatch"
+_INVALID = "the URL, or that of the proxy, is not valid"
 # By the class's name, because the classes are in packages that are imported late. The first row found decides: one
 # error is wrapped into several, and what lies deepest says most.
 _REASONS = {
     "gaierror": "the host name was not resolved (DNS)",
-    "CertificateError": "TLS certificate not accepted: hostname mismatch",
+    "CertificateError": _WRONG_NAME,
+    "SSLCertVerificationError": _WRONG_NAME,  # as urllib3 1.26 raises it, without OpenSSL's verdict
     "ConnectionRefusedError": "connection refused",
     "ConnectTimeoutError": f"timed out: no connection within {CONNECT:.0f} s",
     "RemoteDisconnected": _RESET,
@@ -55,9 +57,12 @@ _REASONS = {
     "MissingSchema": _INVALID,
     "InvalidSchema": _INVALID,
     "InvalidURL": _INVALID,
+    "InvalidProxyURL": _INVALID,
     "LocationParseError": _INVALID,
     "ProtocolError": f"the answer is not HTTP, or broke off: {_UNKNOWN}",
     "ProxyError": "it refused to connect",
+    "UnicodeError": _INVALID,
+    "ValueError": _INVALID,
 }
 
 
@@ -123,7 +128,10 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body = response.raw.read(LARGEST, decode_content=False)
+                response.raw.enforce_content_length = True  # the default only of urllib3 2
+                body = b""
+                while len(body) < LARGEST and (more := response.raw.read(LARGEST - len(body), decode_content=False)):
+                    body += more
                 return Reply(response.status_code, body, _seconds(response.headers.get("Retry-After")))
         finally:
             self._used = self._monotonic()
@@ -173,11 +181,13 @@ def _open_session(monotonic: Callable[[], float]) -> requests.Session:
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
+            start: Any = super().init_poolmanager  # untyped in older stubs
+            start(*args, **kwargs)
             self.poolmanager.pool_classes_by_scheme = pools
 
         def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-            manager = super().proxy_manager_for(proxy, **kwargs)
+            manage: Any = super().proxy_manager_for
+            manager = manage(proxy, **kwargs)
             if not proxy.lower().startswith("socks"):  # has connections of its own
                 manager.pool_classes_by_scheme = pools
             return manager

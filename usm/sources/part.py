@@ -21,7 +21,7 @@ class TruncatedError(Exception):
 
 
 class Part:
-    """A place in a file; `digest` of the first `length` bytes that were read tells its content from another's."""
+    """A place in a file; `digest` of the first `length` bytes tells its content from another's."""
 
     def __init__(self, ident: Ident, offset: int = 0, length: int = 0, digest: str = "", *, skip: bool = False) -> None:
         self.ident = ident
@@ -55,7 +55,13 @@ class Part:
         """Tell whether a file has the content that was read; a copy (not the `same` inode) must have all of it."""
         if _digest(reader.head()[: self.length]) != self.digest:
             return False
-        return same or len(reader.peek(self.offset - 1, 1)) == 1
+        return same or self.offset == 0 or len(reader.peek(self.offset - 1, 1)) == 1
+
+    def note(self) -> None:
+        """Note how the file begins, if nothing was read of it yet."""
+        if self.offset == 0 and self.reader is not None:
+            head = self.reader.head()
+            self.length, self.digest = len(head), _digest(head)
 
     def attach(self, ident: Ident, reader: Reader, watch: Optional[int]) -> None:
         """Go on in this file."""
@@ -97,7 +103,7 @@ class Part:
                 raise TruncatedError
             if limit is not None:
                 chunk = chunk[: max(0, limit - self.offset)]
-            if not chunk:
+            if not chunk or not self.length:  # length 0: not yet noted, or empty when it was
                 return b""
             if self.skip:
                 end = chunk.find(b"\n") + 1

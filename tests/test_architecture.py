@@ -1,0 +1,314 @@
+"""The laws of the house: who may import whom, and who may touch the clock, the database and the network.
+
+One table, `LAW`, and a walk over the syntax trees. A module that is in no row fails, so that a new one gets a place.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text as a set."""
+    return frozenset(text.split())
+
+
+# Python's own library, by what it can do. What is in no set of a row is forbidden there.
+PURE = words("""
+    __future__ base64 bisect collections collections.abc dataclasses datetime email enum functools hashlib heapq hmac
+    html ipaddress itertools json math operator re string textwrap types typing unicodedata urllib.parse
+""")
+FILES = words("""
+    bz2 contextlib ctypes errno fcntl grp gzip importlib.resources io logging lzma os pathlib pwd select shutil stat
+    struct sys tempfile time zlib zoneinfo
+""")
+PROCESS = words("argparse gc random signal subprocess threading")
+NETWORK = words("http.client http.cookiejar requests smtplib socket ssl urllib3")
+CORE, ERRORS = ("usm.core", "usm.core.*"), ("usm.errors",)
+SOURCES, CHANNELS = ("usm.sources", "usm.sources.*"), ("usm.channels", "usm.channels.*")
+
+
+class Law(NamedTuple):
+    """What a module may import: modules of ours, and others."""
+
+    ours: tuple[str, ...]
+    others: frozenset[str]
+
+
+LAW = {
+    # the core and the two edges
+    "usm.core.*": Law(CORE, PURE),
+    "usm.sources.*": Law((*CORE, *ERRORS, *SOURCES), PURE | FILES | {"subprocess"}),
+    "usm.channels.*": Law((*CORE, *ERRORS, *CHANNELS), PURE),
+    # each of these has one library that nobody else has
+    "usm.store": Law((*CORE, *ERRORS), PURE | FILES | {"sqlite3"}),
+    "usm.transport": Law(("usm", *CORE, *ERRORS), PURE | FILES | NETWORK | {"_typeshed"}),
+    "usm.config": Law((*CORE, *ERRORS, *SOURCES, *CHANNELS), PURE | FILES | {"difflib", "yaml"}),
+    "usm.host": Law((*CORE, *ERRORS), PURE | FILES | {"socket"}),  # to ask the routing table for its own address
+    # the two halves share only the store
+    "usm.ingest": Law((*CORE, *ERRORS, "usm.store"), PURE),
+    "usm.deliver": Law((*CORE, *ERRORS, *CHANNELS, "usm.store"), PURE | {"logging", "threading"}),
+    # what puts them together
+    "usm.report": Law((*CORE, *ERRORS, "usm.store"), PURE),
+    "usm.replay": Law((*CORE, *ERRORS, *SOURCES, "usm.store"), PURE | FILES),
+    "usm.demo": Law(
+        (*CORE, *ERRORS, *CHANNELS, "usm.store", "usm.ingest", "usm.deliver", "usm.transport"), PURE | FILES
+    ),
+    "usm.check": Law((*CORE, *ERRORS, *SOURCES, *CHANNELS, "usm.config", "usm.host", "usm.store"), PURE | FILES),
+    "usm.daemon": Law(
+        (
+            *CORE,
+            *ERRORS,
+            *SOURCES,
+            *CHANNELS,
+            "usm.config",
+            "usm.deliver",
+            "usm.host",
+            "usm.ingest",
+            "usm.store",
+            "usm.transport",
+        ),
+        PURE | FILES | PROCESS | {"daemon", "daemon.pidfile", "lockfile"},
+    ),
+    "usm.cli": Law(("usm", "usm.*"), PURE | FILES | PROCESS),
+    "usm.__main__": Law(("usm.cli",), frozenset({"sys"})),
+    "usm.errors": Law((), PURE),
+    "usm": Law((), frozenset()),
+}
+
+CLOCK = re.compile(r"(?:.*\.)?(?:datetime|date)\.(?:now|utcnow|today)|time\.(?:time|time_ns|localtime|gmtime|ctime)")
+CLOCK_OWNER = "usm.cli"
+SQL = re.compile(
+    r"\s*(?:SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|BEGIN|(?:CREATE|ALTER|DROP) TABLE)\b"
+)
+SQL_OWNER = "usm.store"
+PURE_PACKAGES = ("usm.core", "usm.channels")
+EFFECTS = ("open", "print", "input", "exec", "eval", "breakpoint")
+
+LONGEST = 300
+LONGER = {  # a soft limit: what may be longer, up to where, and why
+    "usm.store": (400, "all SQL is in one place"),
+    "usm.config": (400, "every problem has its own words"),
+    "usm.core.recognize": (350, "one table, and what it is built from"),
+}
+
+UNMIRRORED = {  # modules without a test file of their own, and where they are tested
+    "usm": "the version: test_install.py, test_docs.py",
+    "usm.__main__": "two lines: tests/test_cli.py runs it",
+    "usm.errors": "classes without behaviour",
+    "usm.core": "a docstring",
+    "usm.sources": "a registry and a protocol",
+    "usm.sources.inotify": "tests/sources/test_file.py, with and without inotify",
+    "usm.sources.part": "tests/sources/test_file.py and test_file_model.py",
+    "usm.sources.rotated": "tests/sources/test_file.py and test_file_model.py",
+    "usm.channels": "a registry and a protocol: tests/channels/* and test_docs.py",
+}
+
+
+def name_of(path: Path, root: Path = ROOT) -> str:
+    """`usm/core/pair.py` → `usm.core.pair`; a package is named by its folder."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules() -> dict[str, str]:
+    """Return the text of every module of ours."""
+    return {name_of(path): path.read_text(encoding="utf-8") for path in sorted(ROOT.joinpath("usm").rglob("*.py"))}
+
+
+def law_of(name: str) -> Optional[Law]:
+    """Return the row for a module: its own, or that of its package."""
+    package = name if f"{name}.*" in LAW else name.rpartition(".")[0]
+    return LAW.get(name) or LAW.get(f"{package}.*")
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a module is one of those; `a.*` are all below `a`."""
+    return any(name.startswith(p[:-1]) if p.endswith(".*") else name == p for p in patterns)
+
+
+def imports(tree: ast.AST, known: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yield every imported module with its line, wherever the import stands, also under TYPE_CHECKING."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield node.lineno, inner if inner in known else base
+
+
+def permitted(imported: str, others: frozenset[str]) -> bool:
+    """Tell whether a foreign module, or a package that it belongs to as a whole, is in the set."""
+    whole = imported.split(".")[0]
+    return imported in others or (whole in others and whole in ("requests", "urllib3", "email"))
+
+
+def violations(sources: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """Return what breaks a law, as `module:line: what`; `known` are the names of all modules."""
+    found: list[str] = []
+    for name, text in sources.items():
+        law = law_of(name)
+        if law is None:
+            found.append(f"{name}:1: has no row in LAW: decide what it may import")
+            continue
+        tree = ast.parse(text)
+        for line, imported in imports(tree, known):
+            if imported.startswith("."):
+                found.append(f"{name}:{line}: imports relatively")
+            elif imported.split(".")[0] == "usm":
+                if not matches(imported, law.ours):
+                    found.append(f"{name}:{line}: may not import {imported}")
+            elif not permitted(imported, law.others):
+                found.append(f"{name}:{line}: may not import {imported}")
+        found += [f"{name}:{line}: {what}" for line, what in deeds(name, tree)]
+    return found
+
+
+def deeds(name: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield what a module does, and may not, without an import that would tell."""
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    pure = matches(name, tuple(f"{package}.*" for package in PURE_PACKAGES))
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)):
+            yield line, "asyncio is not used here"
+        elif name != CLOCK_OWNER and reads_clock(node):
+            yield line, "reads the clock; it is handed down"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "__import__":
+                yield line, "imports at run time"
+            elif pure and node.func.id in EFFECTS:
+                yield line, f"is not pure: {node.func.id}()"
+        elif name != SQL_OWNER and id(node) not in told and holds_sql(node):
+            yield line, "holds SQL; it belongs into the store"
+
+
+def reads_clock(node: ast.AST) -> bool:
+    """Tell whether the time of day is read here, or what reads it is handed on."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "time" and bool({alias.name for alias in node.names} & {"time", "time_ns", "*"})
+    return isinstance(node, ast.Attribute) and CLOCK.fullmatch(ast.unparse(node)) is not None
+
+
+def holds_sql(node: ast.AST) -> bool:
+    """Tell whether this is a text that a database would understand."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value) is not None
+
+
+def test_nobody_breaks_a_law() -> None:
+    """Every import is in the table, and nothing but its owner touches clock, database, network."""
+    sources = modules()
+    assert violations(sources, sources) == []
+
+
+def test_every_row_is_used() -> None:
+    """The table names no module that is gone."""
+    names = list(modules())
+    assert [row for row in LAW if not any(matches(name, (row,)) for name in names)] == []
+
+
+PLANTED = {
+    "usm.core.pair": [
+        "import time",
+        "import os",
+        "import random",
+        "import threading",
+        "import logging",
+        "from pathlib import Path",
+        "from usm.store import Store",
+        "from usm import errors",
+        "from usm.channels.feishu import Feishu",
+        "def f():\n    import socket",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from usm.config import Config",
+        "open('/etc/passwd')",
+        "print('x')",
+        "async def f(): ...",
+        "from datetime import datetime\nx = datetime.now()",
+        "from datetime import date\nx = date.today()",
+        "import datetime\nclock = datetime.datetime.utcnow",
+        "from . import model",
+        "__import__('os')",
+    ],
+    "usm.channels.feishu": [
+        "import requests",
+        "import urllib.request",
+        "import smtplib",
+        "from usm.transport import Transport",
+        "from usm import config",
+        "from usm.sources.file import FileSource",
+        "open('x')",
+    ],
+    "usm.sources.file": [
+        "from usm.store import Store",
+        "from usm.config import Config",
+        "from usm.channels import CHANNELS",
+        "import socket",
+        "import asyncio",
+        "import time\ntime.time()",
+        "from time import time",
+        "from time import monotonic, time_ns",
+    ],
+    "usm.ingest": ["from usm.channels import CHANNELS", "from usm.transport import Transport", "import usm.config"],
+    "usm.deliver": ["from usm.sources import SOURCES", "from usm.transport import Transport", "import requests"],
+    "usm.store": ["import requests", "from usm.config import Config", "from datetime import datetime\ndatetime.now()"],
+    "usm.host": ["import requests", "import sqlite3"],
+    "usm.report": ["import sqlite3", "x = 'SELECT id FROM session'", "x = f'UPDATE outbox SET {1}'"],
+    "usm.daemon": ["from usm.cli import main", "import usm.cli", "from usm import cli", "import asyncio"],
+    "usm.config": ["from usm.store import Store", "import importlib"],
+    "usm.cli": ["import sqlite3", "import requests", "x = 'DELETE FROM outbox'"],
+    "usm.manager": [""],
+    "usm.core.new.deep": [""],
+}
+ALLOWED = {
+    "usm.core.new": "import re\nfrom usm.core import model\nfrom usm.core.pair import pair",
+    "usm.channels.new": "import hmac\nfrom urllib.parse import urlsplit\nfrom usm.core.model import Alert",
+    "usm.sources.new": "import os, subprocess, time\nfrom usm.core.model import Line\nnow = time.monotonic()",
+    "usm.store": "import sqlite3\nx = 'SELECT id FROM session'",
+    "usm.cli": "import time\nfrom datetime import datetime, timezone\nx = datetime.now(timezone.utc), time.time()",
+    "usm.report": '"""SELECT a FROM b is only told of here."""\nx = "Select a channel from the list"',
+}
+
+
+NAMES = tuple(modules())
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in PLANTED.items() for text in texts])
+def test_a_planted_violation_is_found(name: str, text: str) -> None:
+    """The checker sees what it is there for."""
+    assert violations({name: text}, [*NAMES, name])
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_is_allowed_is_not_found(name: str) -> None:
+    """The checker does not stand in the way of a new channel, source or station."""
+    assert violations({name: ALLOWED[name]}, [*NAMES, name]) == []
+
+
+def test_no_module_is_long() -> None:
+    """A module fits into one's head, or is listed with its reason and a limit of its own."""
+    lengths = {name: len(text.splitlines()) for name, text in modules().items()}
+    assert {n: lines for n, lines in lengths.items() if lines > LONGER.get(n, (LONGEST, ""))[0]} == {}
+    assert [name for name in LONGER if lengths.get(name, 0) <= LONGEST] == [], "no longer long: remove from LONGER"
+
+
+def test_tests_mirror_the_modules() -> None:
+    """Whoever changes a module knows where its tests are."""
+    missing = []
+    for path in ROOT.joinpath("usm").rglob("*.py"):
+        name, inner = name_of(path), path.relative_to(ROOT / "usm")
+        if name not in UNMIRRORED and not ROOT.joinpath("tests", inner.parent, f"test_{inner.name}").is_file():
+            missing.append(name)
+    assert sorted(missing) == []
+    assert [name for name in UNMIRRORED if name not in modules()] == []

@@ -1,0 +1,510 @@
+"""The right half: messages of a channel go in order, none is lost, no limit is broken, trouble is told once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from usm.core.alert import alert_for
+from usm.core.model import LOGIN, Alert, Deferred, Event, Host, Print, Receipt, Rejected, Reply, Request, Sent
+from usm.core.text import Look
+from usm.deliver import TICK, Worker, attempt
+from usm.errors import StoreError, TransportError
+from usm.store import DEAD, PENDING, SENT, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+UTC = timezone.utc
+START = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
+LOOK = Look("zh", UTC)
+FEISHU = ((4, 1.0), (80, 60.0))
+BUSY = Deferred("11232", "too fast")
+FAULT = Deferred("19021", "signature refused", fault=True)
+
+
+class Clock:
+    """A clock that goes on only when told to."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def __call__(self) -> datetime:
+        """Return its time."""
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        """Go on, by a microsecond at least."""
+        self.time += max(timedelta(seconds=seconds), timedelta(microseconds=1))
+
+    def passed(self) -> float:
+        """Return the seconds since the start."""
+        return (self.time - START).total_seconds()
+
+
+@dataclass
+class FakeService:
+    """A channel and the service behind it: takes every message, unless its script says otherwise."""
+
+    limits: ClassVar[tuple[tuple[int, float], ...]] = ()
+    clock: Clock = field(default_factory=Clock)
+    script: deque[object] = field(default_factory=deque)
+    otherwise: Receipt = field(default_factory=Sent)
+    tries: list[tuple[float, str]] = field(default_factory=list)
+    took: float = 0.0
+
+    def request(self, alert: Alert, now: datetime, look: Look, *, plain: bool = False) -> Print:  # noqa: ARG002
+        """Return the number of the message, and its dress."""
+        return Print(f"{alert.event.pid}{' plain' if plain else ''}")
+
+    def receipt(self, reply: Reply, *, plain: bool = False) -> Receipt:  # noqa: ARG002
+        """Return what the script says next."""
+        answer = self.script.popleft() if self.script else self.otherwise
+        assert isinstance(answer, (Sent, Deferred, Rejected))
+        return answer
+
+    def problems(self) -> list[str]:
+        """Nothing is wrong."""
+        return []
+
+    def notes(self) -> list[str]:
+        """Nothing is notable."""
+        return []
+
+    def send(self, request: Request) -> Reply:
+        """Note the try; raise what the script holds if that is an exception."""
+        assert isinstance(request, Print)
+        self.tries.append((self.clock.passed(), request.text))
+        self.clock.advance(self.took)
+        if self.script and isinstance(self.script[0], Exception):
+            raise self.script.popleft()  # type: ignore[misc] # it is one
+        return Reply(200)
+
+    def numbers(self) -> list[str]:
+        """Return what was tried, in order."""
+        return [text for _, text in self.tries]
+
+
+def enqueue(store: Store, count: int, *channels: str, first: int = 1) -> None:
+    """Put that many messages into the outbox."""
+    with store.transaction() as tx:
+        for number in range(first, first + count):
+            event = Event(LOGIN, START, "web01", "sshd", "alice", "203.0.113.5", 4000, pid=number)
+            alert = alert_for(event, Host("web01"))
+            assert alert is not None
+            tx.enqueue(alert, channels or ("feishu",), START)
+
+
+def worker_for(
+    service: FakeService, store: Store, *, limits: Sequence[tuple[int, float]] = (), jitter: float = 0.5
+) -> Worker:
+    """Return a worker of the channel `feishu` whose jitter is always the same."""
+    return Worker("feishu", service, limits, LOOK, store, service.send, service.clock, lambda: jitter)
+
+
+def work(worker: Worker, clock: Clock, until: float) -> None:
+    """Let a worker work until the clock shows so many seconds."""
+    while clock.passed() < until:
+        wait = worker.step()
+        if wait > 0:
+            clock.advance(wait)
+
+
+@pytest.fixture
+def store() -> Store:
+    """Return an empty store."""
+    return Store(":memory:")
+
+
+def left(store: Store) -> list[tuple[str, int, object]]:
+    """Return what was not sent: state, tries, code."""
+    return [(d.state, d.attempts, d.code) for d in store.deliveries()]
+
+
+# -- order and trouble
+
+
+def test_messages_go_in_order_one_at_a_step(store: Store) -> None:
+    """Each step sends one message, the oldest; an empty outbox means a long wait."""
+    service = FakeService()
+    enqueue(store, 3)
+    worker = worker_for(service, store)
+    assert [worker.step() for _ in range(4)] == [0.0, 0.0, 0.0, TICK]
+    assert service.numbers() == ["1", "2", "3"]
+    assert left(store) == []
+
+
+def test_trouble_holds_the_whole_channel_and_keeps_the_order(store: Store) -> None:
+    """While the first message can't go, the second is not sent ahead of it."""
+    service = FakeService(script=deque([BUSY, BUSY]))
+    enqueue(store, 2)
+    work(worker_for(service, store), service.clock, 120)
+    assert service.tries == [
+        (0.0, "1"),
+        (pytest.approx(1.0), "1"),
+        (pytest.approx(3.0), "1"),
+        (pytest.approx(3.0), "2"),
+    ]
+
+
+def test_the_wait_doubles_up_to_five_minutes(store: Store) -> None:
+    """With a jitter of one half: 1, 2, 4 ... 128 seconds, then 150 for good."""
+    service = FakeService(otherwise=BUSY)
+    enqueue(store, 1)
+    work(worker_for(service, store), service.clock, 900)
+    times = [time for time, _ in service.tries]
+    assert [round(b - a) for a, b in zip(times, times[1:])] == [1, 2, 4, 8, 16, 32, 64, 128, 150, 150, 150, 150]
+    assert left(store) == [(PENDING, 13, "11232")]
+
+
+def test_a_wait_that_the_service_demands_is_kept(store: Store) -> None:
+    """Retry-After is a minimum; the worker sleeps through it in ticks and does not try in between."""
+    service = FakeService(script=deque([BUSY._replace(wait=200.0)]))
+    enqueue(store, 1)
+    work(worker_for(service, store), service.clock, 300)
+    assert [round(time) for time, _ in service.tries] == [0, 200]
+
+
+def test_a_demanded_wait_of_days_is_cut_to_an_hour(store: Store) -> None:
+    """A mistaken Retry-After does not silence the channel for longer."""
+    service = FakeService(script=deque([BUSY._replace(wait=864000.0)]))
+    enqueue(store, 1)
+    work(worker_for(service, store), service.clock, 3700)
+    assert [round(time) for time, _ in service.tries] == [0, 3600]
+
+
+def test_a_wrong_setting_is_probed_every_few_minutes_and_loses_nothing(store: Store) -> None:
+    """Every message is kept until somebody mends the setting; then all go, in order."""
+    service = FakeService(otherwise=FAULT)
+    enqueue(store, 3)
+    worker = worker_for(service, store, jitter=0.999)
+    work(worker, service.clock, 3600)
+    assert [round(time) for time, _ in service.tries][:4] == [0, 2, 302, 602]
+    assert len(service.tries) == 13
+    assert left(store) == [(PENDING, 13, "19021"), (PENDING, 0, None), (PENDING, 0, None)]
+    service.otherwise = Sent()
+    service.tries.clear()
+    work(worker, service.clock, 4000)
+    assert service.numbers() == ["1", "2", "3"]
+
+
+def test_an_unreachable_service_is_tried_for_good(store: Store) -> None:
+    """No number of failures makes a dead letter of a message that only the network held up."""
+    service = FakeService(script=deque([TransportError("connection refused")] * 40))
+    enqueue(store, 1)
+    worker = worker_for(service, store)
+    work(worker, service.clock, 100)
+    (delivery,) = store.deliveries()
+    assert (delivery.state, delivery.code, delivery.detail) == (PENDING, "unreachable", "connection refused")
+    work(worker, service.clock, 40 * 300)
+    assert left(store) == []
+    assert len(service.tries) == 41
+
+
+def test_a_refused_message_becomes_a_dead_letter_and_the_next_one_goes(store: Store) -> None:
+    """What will never be taken does not hold up the rest."""
+    service = FakeService(script=deque([Rejected("19002", "not understood")]))
+    enqueue(store, 2)
+    work(worker_for(service, store), service.clock, 10)
+    assert service.numbers() == ["1", "2"]
+    assert left(store) == [(DEAD, 1, "19002")]
+
+
+def test_a_message_with_a_last_try_is_given_up_after_it(store: Store) -> None:
+    """Unknown answers are believed after so many tries, and then the next message goes."""
+    odd = Deferred("777", "odd", last=5)
+    service = FakeService(script=deque([odd] * 5))
+    enqueue(store, 2)
+    work(worker_for(service, store), service.clock, 120)
+    assert service.numbers() == ["1", "1", "1", "1", "1", "2"]
+    assert left(store) == [(DEAD, 5, "777")]
+
+
+def test_a_refused_card_is_sent_again_at_once_as_plain_text(store: Store) -> None:
+    """The fallback needs no wait, and only this message gets it."""
+    service = FakeService(script=deque([Deferred("11246", "card", plain=True)]))
+    enqueue(store, 2)
+    worker = worker_for(service, store)
+    assert [worker.step(), worker.step(), worker.step()] == [0.0, 0.0, 0.0]
+    assert service.numbers() == ["1", "1 plain", "2"]
+    assert left(store) == []
+
+
+def test_the_plain_dress_survives_trouble_and_a_restart(store: Store) -> None:
+    """Once the card was refused, the message stays plain, whoever sends it."""
+    service = FakeService(script=deque([Deferred("11246", "card", plain=True), BUSY]))
+    enqueue(store, 1)
+    worker = worker_for(service, store)
+    worker.step()
+    worker.step()
+    work(worker_for(service, store), service.clock, 60)
+    assert service.numbers() == ["1", "1 plain", "1 plain"]
+
+
+# -- what is told
+
+
+def test_the_same_trouble_is_told_once_and_its_end_too(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A receiver that is down for an hour fills no log."""
+    caplog.set_level(logging.INFO)
+    service = FakeService(script=deque([BUSY] * 20 + [FAULT] * 3 + [Sent()] * 2))
+    enqueue(store, 2)
+    work(worker_for(service, store), service.clock, 4 * 3600)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "feishu: 11232: too fast; kept, tried again"),
+        ("ERROR", "feishu: 19021: signature refused; kept, tried again"),
+        ("INFO", "feishu: delivers again"),
+    ]
+
+
+def test_a_dead_letter_is_told_as_an_error(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A message that was given up is named with its reason, each one."""
+    service = FakeService(otherwise=Rejected("19002", "not understood"))
+    enqueue(store, 2)
+    work(worker_for(service, store), service.clock, 10)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("ERROR", "feishu: 19002: not understood; given up")
+    ] * 2
+
+
+def test_an_attempt_is_a_receipt_also_when_nobody_answers() -> None:
+    """A peer that is not reached is a deferral like any other."""
+    service = FakeService(script=deque([TransportError("no route to host")]))
+    event = Event(LOGIN, START, "web01", "sshd", "alice")
+    receipt = attempt(service, Alert("", event, "info"), START, LOOK, service.send)
+    assert receipt == Deferred("unreachable", "no route to host")
+
+
+# -- limits
+
+
+def most_within(times: Sequence[float], seconds: float) -> int:
+    """Return the largest number of tries within any span."""
+    most = begin = 0
+    for end, time in enumerate(times):
+        while time - times[begin] >= seconds - 1e-6:
+            begin += 1
+        most = max(most, end - begin + 1)
+    return most
+
+
+@pytest.mark.parametrize("restart_every", [100_000, 37])
+def test_no_limit_is_broken_in_an_hour(store: Store, restart_every: int) -> None:
+    """4 in any second and 80 in any minute, also when the worker is started anew over and over; all are sent."""
+    service = FakeService(took=0.013)
+    enqueue(store, 4500)
+    worker, at = worker_for(service, store, limits=FEISHU), 0
+    while service.clock.passed() < 3600:
+        wait = worker.step()
+        at += 1
+        if at % restart_every == 0:
+            worker = worker_for(service, store, limits=FEISHU)
+        if wait > 0:
+            service.clock.advance(wait)
+    times = [time for time, _ in service.tries]
+    assert service.numbers() == [str(number) for number in range(1, 4501)]
+    assert (most_within(times, 1.0), most_within(times, 60.0)) == (4, 80)
+
+
+def test_tries_that_failed_count_too(store: Store) -> None:
+    """A service counts what it refuses: so do we."""
+    service = FakeService(script=deque([Deferred("11246", "card", plain=True), Sent()] * 10))
+    enqueue(store, 10)
+    work(worker_for(service, store, limits=((3, 10.0),)), service.clock, 100)
+    assert most_within([time for time, _ in service.tries], 10.0) == 3
+    assert len(service.tries) == 20
+
+
+def test_without_limits_everything_goes_at_once(store: Store) -> None:
+    """`rate: []` means no limit of our own."""
+    service = FakeService()
+    enqueue(store, 200)
+    worker = worker_for(service, store)
+    assert {worker.step() for _ in range(200)} == {0.0}
+    assert len(service.tries) == 200
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_set_back_by_hours_holds_a_spent_budget_for_one_span(store: Store, *, restarted: bool) -> None:
+    """The tries then lie in the future; they count as made now, and not until the clock has caught up."""
+    service = FakeService()
+    enqueue(store, 81)
+    worker = worker_for(service, store, limits=((80, 60.0),))
+    for _ in range(80):
+        worker.step()
+    service.clock.time -= timedelta(hours=3)
+    if restarted:
+        worker = worker_for(service, store, limits=((80, 60.0),))
+    work(worker, service.clock, -3 * 3600 + 61)
+    assert service.numbers()[-1] == "81"
+    assert service.tries[-1][0] == pytest.approx(-3 * 3600 + 60, abs=0.1)
+
+
+@pytest.mark.parametrize(("back", "waits"), [(timedelta(hours=3), 0), (timedelta(minutes=50), 3200)])
+def test_a_clock_set_back_delays_a_waiting_message_by_an_hour_at_most(
+    store: Store, back: timedelta, waits: float
+) -> None:
+    """A due time that lies further ahead than any real wait is not believed."""
+    service = FakeService(script=deque([BUSY._replace(wait=200.0)]))
+    enqueue(store, 1)
+    worker = worker_for(service, store)
+    worker.step()
+    service.clock.time -= back
+    before = service.clock.passed()
+    work(worker, service.clock, before + 3700)
+    assert service.tries[-1][0] - before == pytest.approx(waits, abs=1)
+    assert len(service.tries) == 2
+
+
+def test_a_clock_set_forward_only_hastens(store: Store) -> None:
+    """A jump ahead makes waiting messages due; nothing is lost or doubled."""
+    service = FakeService(script=deque([BUSY]))
+    enqueue(store, 3)
+    worker = worker_for(service, store, limits=FEISHU)
+    worker.step()
+    service.clock.time += timedelta(days=400)
+    work(worker, service.clock, service.clock.passed() + 10)
+    assert service.numbers() == ["1", "1", "2", "3"]
+
+
+# -- the state file
+
+
+def test_a_result_that_cannot_be_written_is_not_sent_again(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """On a full disk nothing goes out until the last result is written down; then the rest follows."""
+    service = FakeService()
+    enqueue(store, 2)
+    worker = worker_for(service, store)
+    store._db.execute("PRAGMA query_only = ON")
+    assert [worker._step_safely() for _ in range(3)] == [5.0, 5.0, 5.0]
+    assert service.numbers() == ["1"]
+    assert "feishu: state file :memory:" in caplog.text
+    store._db.execute("PRAGMA query_only = OFF")
+    work(worker, service.clock, 10)
+    assert service.numbers() == ["1", "2"]
+    assert left(store) == []
+
+
+def test_a_full_disk_is_told_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The same words are not logged every five seconds."""
+    service = FakeService()
+    enqueue(store, 1)
+    worker = worker_for(service, store)
+    store._db.execute("PRAGMA query_only = ON")
+    for _ in range(5):
+        worker._step_safely()
+    assert len(caplog.records) == 1
+    store._db.execute("PRAGMA query_only = OFF")
+    worker._step_safely()
+    enqueue(store, 1, first=2)
+    store._db.execute("PRAGMA query_only = ON")
+    worker._step_safely()
+    assert len(caplog.records) == 2
+
+
+def test_a_step_raises_what_the_store_says(store: Store) -> None:
+    """`step` hides nothing from its caller."""
+    enqueue(store, 1)
+    worker = worker_for(FakeService(), store)
+    store._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError, match="readonly"):
+        worker.step()
+
+
+def test_what_another_process_makes_due_is_sent_again(store: Store) -> None:
+    """`usm outbox retry` revives a dead letter: the worker finds it at its next look."""
+    service = FakeService(script=deque([Rejected("19002", "no")]))
+    enqueue(store, 1)
+    worker = worker_for(service, store)
+    assert [worker.step(), worker.step()] == [0.0, TICK]
+    assert store.retry(service.clock()) == 1
+    assert [worker.step(), worker.step()] == [0.0, TICK]
+    assert service.numbers() == ["1", "1"]
+
+
+# -- threads
+
+
+class Hanging(FakeService):
+    """A service that answers nobody until it is let go."""
+
+    def __init__(self, let_go: threading.Event) -> None:
+        super().__init__()
+        self.let_go = let_go
+        self.reached = threading.Event()
+
+    def send(self, request: Request) -> Reply:
+        """Wait, then take the message."""
+        self.reached.set()
+        assert self.let_go.wait(20)
+        return super().send(request)
+
+
+class Counting(FakeService):
+    """A service that says when it has taken so many messages."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.done = threading.Event()
+
+    def send(self, request: Request) -> Reply:
+        """Take the message."""
+        reply = super().send(request)
+        if len(self.tries) == self.count:
+            self.done.set()
+        return reply
+
+
+def start(worker: Worker) -> threading.Thread:
+    """Run a worker in a thread of its own."""
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_dead_channel_does_not_hinder_another(tmp_path: Path) -> None:
+    """While one service hangs, everything reaches the other; afterwards the first gets all of it too."""
+    path = str(tmp_path / "state.db")
+    left_half = Store(path)
+    enqueue(left_half, 20, "dead", "alive")
+    let_go = threading.Event()
+    dead, alive = Hanging(let_go), Counting(20)
+    workers = [
+        Worker(name, service, (), LOOK, Store(path), service.send, service.clock, lambda: 0.0)
+        for name, service in (("dead", dead), ("alive", alive))
+    ]
+    threads = [start(worker) for worker in workers]
+    assert dead.reached.wait(20)
+    assert alive.done.wait(20)
+    assert dead.tries == []
+    workers[0].stop()  # returns after the message in hand
+    workers[1].stop()
+    let_go.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert dead.numbers() == ["1"]
+    assert [(d.channel, d.alert.event.pid) for d in left_half.deliveries()] == [("dead", n) for n in range(2, 21)]
+
+
+def test_a_notice_wakes_the_worker(tmp_path: Path) -> None:
+    """A worker with nothing to do sleeps until the left half has something new."""
+    path = str(tmp_path / "state.db")
+    left_half, service = Store(path), Counting(1)
+    worker = Worker("feishu", service, (), LOOK, Store(path), service.send, service.clock, lambda: 0.0)
+    thread = start(worker)
+    enqueue(left_half, 1)
+    worker.notify()
+    assert service.done.wait(20)
+    worker.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [d.state for d in left_half.deliveries([SENT])] == ["sent"]

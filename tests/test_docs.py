@@ -1,0 +1,313 @@
+"""The documentation is true: its commands run, its examples reproduce, and nothing that exists is missing from it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import pytest
+
+import usm
+from usm import cli, config
+from usm.channels import CHANNELS
+from usm.channels.feishu import REPLIES
+from usm.core.model import END_REASONS, NORMAL_ENDS, Deferred, Record, Rejected, Sent
+from usm.core.recognize import PROGRAMS, ROWS, recognize
+from usm.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+SAMPLE = ROOT / "usm" / "config.example.yaml"
+OTHER_PROGRAMS = ("apt-get", "systemctl", "rm")  # what a shell block may call beside make and usm
+OLD_ONLY = ("feishu", "enabled")  # keys for the older tool's files: the sample configuration does without them
+
+
+class Block(NamedTuple):
+    """A fenced block: its language and its text."""
+
+    language: str
+    text: str
+
+
+def read(path: Path) -> str:
+    """Return a page."""
+    return path.read_text(encoding="utf-8")
+
+
+def blocks(path: Path) -> list[Block]:
+    """Return the fenced blocks of a page."""
+    return [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", read(path), re.DOTALL | re.MULTILINE)]
+
+
+def headings(path: Path) -> list[str]:
+    """Return the levels of a page's headings, in order."""
+    outside = re.sub(r"^```.*?^```$", "", read(path), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"^(#+) ", outside, re.MULTILINE)
+
+
+def table(path: Path, *head: str) -> list[list[str]]:
+    """Return the rows of the table that has these heads."""
+    lines = iter(read(path).splitlines())
+    wanted = f"| {' | '.join(head)} |"
+    assert wanted in lines, f"{path.name} has no table {wanted}"
+    next(lines)
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def codes(text: str) -> list[str]:
+    """Return what stands in backticks."""
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+
+
+def commands(path: Path) -> list[str]:
+    """Return the lines of a page's shell blocks."""
+    return [line for block in blocks(path) if block.language == "sh" for line in block.text.splitlines() if line]
+
+
+def shell(line: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line as a reader would, with `usm` on the path, in the repository."""
+    command = directory / "usm"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m usm "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    path = f"{directory}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "TZ": "Asia/Shanghai"}
+    return subprocess.run(
+        ["/bin/sh", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def verbs() -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the verbs."""
+    actions = cli._parser()._actions
+    (found,) = (action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found)
+
+
+def usage() -> dict[str, str]:
+    """Return the rows of the table of commands in README.md: verb → row."""
+    return {codes(row[0])[0].split()[1]: " ".join(row) for row in table(README, "Command", "What it does")}
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES])
+def test_every_shell_command_is_known(page: str) -> None:
+    """What a shell block calls exists: targets of make, verbs and options of usm."""
+    (path,) = (path for path in PAGES if path.name == page)
+    for line in commands(path):
+        words = shlex.split(line.split(" | ")[0])
+        if words[0] == "make":
+            subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+        elif words[0] == "usm":
+            cli._parser().parse_args(words[1:])
+        else:
+            assert words[0] in OTHER_PROGRAMS, line
+
+
+def test_the_commands_run(tmp_path: Path) -> None:
+    """The usm commands of README.md work, with a log, a state file and a channel of the sandbox."""
+    log = tmp_path / "auth.log"
+    log.write_bytes((ROOT / "usm" / "demo.log").read_bytes())
+    settings = tmp_path / "config.yaml"
+    settings.write_text(
+        f"monitor: {{log_file: {log}}}\nstate: {tmp_path}/state.db\nnotify: {{console: {{}}}}\n", encoding="utf-8"
+    )
+    lines = [line for line in commands(README) if line.startswith("usm ")]
+    assert lines
+    for line in lines:
+        done = shell(f"{line.replace('/var/log/auth.log', str(log))} -c {settings}", tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.stdout, line
+
+
+def test_the_table_of_commands_parses() -> None:
+    """Every form in the table of commands is one that the parser takes."""
+    forms = [form for row in table(README, "Command", "What it does") for form in codes(row[0]) + codes(row[1])]
+    for form in forms:
+        if form.startswith("usm "):
+            filled = re.sub(r"\[.*?\]", "", form).replace("FILE...", "x.log").replace("ID...", "1")
+            cli._parser().parse_args(filled.split()[1:])
+
+
+@pytest.mark.parametrize("page", [README, CHINESE], ids=lambda path: str(path.name))
+def test_every_verb_and_option_is_told(page: Path) -> None:
+    """README names each verb in a row of its own, and each option with its verb."""
+    text = read(page)
+    rows = dict(re.findall(r"^\| `usm (\w+).*?` \|(.*)\|$", text, re.MULTILINE))
+    assert sorted(rows) == sorted(verbs())
+    for verb, parser in verbs().items():
+        for action in parser._actions:
+            names = [name for name in action.option_strings if name.startswith("--")]
+            assert all(name in rows[verb] or f"`{name}" in text.replace(rows[verb], "") for name in names), (
+                verb,
+                names,
+            )
+            if action.option_strings and action.dest not in ("help", "config"):
+                assert all(name in rows[verb] for name in names), (verb, names)
+    for action in cli._parser()._actions:
+        assert all(f"`{name}" in text for name in action.option_strings if name != "-h"), action.option_strings
+
+
+def test_what_the_demo_shows_is_what_it_shows(tmp_path: Path) -> None:
+    """The output in README.md is copied from a run."""
+    shown = iter(shell("usm demo --fast", tmp_path).stdout.splitlines())
+    excerpt = next(block for block in blocks(README) if block.language == "text")
+    for line in excerpt.text.splitlines():
+        assert line in shown, f"not in the demo, or not in this order: {line}"
+
+
+def test_the_refusal_shown_is_real() -> None:
+    """The refused test message in README.md is what the channel says."""
+    (shown,) = (block.text for block in blocks(README) if "NOT sent" in block.text)
+    receipts = [row.receipt for row in REPLIES if not isinstance(row.receipt, Sent)]
+    assert shown in [f"feishu: NOT sent: {receipt.code}: {receipt.detail}\n" for receipt in receipts]
+
+
+def test_examples_reproduce(tmp_path: Path) -> None:
+    """A shell block of `usm replay` before a text block prints exactly that."""
+    found = 0
+    for page in ROOT.glob("docs/*.md"):
+        both = blocks(page)
+        for example, output in zip(both, both[1:]):
+            if example.language == "sh" and example.text.startswith("usm replay") and output.language == "text":
+                assert shell(example.text, tmp_path).stdout == output.text, page.name
+                found += 1
+    assert found
+
+
+def test_the_chinese_readme_mirrors_the_english_one() -> None:
+    """Same sections in the same order, same commands, same configuration."""
+    assert headings(CHINESE) == headings(README)
+    assert [block.language for block in blocks(CHINESE)] == [block.language for block in blocks(README)]
+    for ours, theirs in zip(blocks(README), blocks(CHINESE)):
+        if ours.language != "text":
+            assert re.sub(r"\s*#.*", "", theirs.text) == re.sub(r"\s*#.*", "", ours.text)
+    assert ("<!-- figures -->" in read(README)) == ("<!-- figures -->" in read(CHINESE))
+
+
+def known_keys(tmp_path: Path, text: str) -> list[str]:
+    """Return what the reader of the configuration says it knows where `zzzzzzzz` stands."""
+    path = tmp_path / "asked.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        config.load(str(path))
+    (problem,) = (problem for problem in caught.value.problems if "zzzzzzzz" in problem)
+    return problem.split("known are ")[1].split(", ")
+
+
+def test_every_key_is_documented(tmp_path: Path) -> None:
+    """Every key that the reader takes is in docs/configuration.md and, but for the older tool's, in the sample."""
+    page, sample = read(ROOT / "docs" / "configuration.md"), read(SAMPLE)
+    told = set(codes(page))
+    asked = {"": "zzzzzzzz: 1", "monitor.": "monitor: {zzzzzzzz: 1}"}
+    asked.update({f"{name}:": f"notify: {{{name}: {{zzzzzzzz: 1}}}}" for name in CHANNELS})
+    for prefix, text in asked.items():
+        for key in known_keys(tmp_path, text):
+            assert key == "monitor" or {key, prefix + key} & told, key
+            if key not in (*OLD_ONLY, *config._OLD_MONITORS) and not key.endswith("_file"):
+                assert re.search(rf"^#?\s*{key}:", sample, re.MULTILINE), f"{key} is not in {SAMPLE.name}"
+    for name in config.Config.__dataclass_fields__:
+        assert name in page or name in ("warnings", "path"), name
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_every_channel_has_a_section(name: str) -> None:
+    """docs/configuration.md has a heading for each channel; a service has a page of its own."""
+    assert re.search(rf"^### {name}$", read(ROOT / "docs" / "configuration.md"), re.MULTILINE)
+    assert name == "console" or (ROOT / "docs" / f"{name}.md").is_file()
+
+
+def uncommented(text: str) -> str:
+    """Return a sample configuration with the `# ` before its keys taken away."""
+    return re.sub(r"^# ?( *[a-z_-]+:(?: .*)?)$", r"\1", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("change", [str, uncommented], ids=["as shipped", "uncommented"])
+def test_the_sample_configuration_loads(tmp_path: Path, change: Callable[[str], str]) -> None:
+    """The sample is valid as it is, and with every key in use."""
+    path = tmp_path / "config.yaml"
+    path.write_text(change(read(SAMPLE)), encoding="utf-8")
+    loaded = config.load(str(path))
+    assert loaded.warnings == ()
+    assert bool(loaded.notify) == (change is not str)
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES])
+def test_configurations_in_the_docs_load(tmp_path: Path, page: str) -> None:
+    """Every YAML block is a configuration that loads."""
+    (path,) = (path for path in PAGES if path.name == page)
+    (tmp_path / "feishu.secret").write_text("made-up", encoding="utf-8")
+    for block in blocks(path):
+        if block.language == "yaml":
+            (tmp_path / "config.yaml").write_text(block.text, encoding="utf-8")
+            config.load(str(tmp_path / "config.yaml"))
+
+
+def test_every_feishu_code_is_told() -> None:
+    """docs/feishu.md has a row for each reply that the channel knows and says what it leads to."""
+    happens: dict[str, set[str]] = {}
+    for code, _, what, _ in table(ROOT / "docs" / "feishu.md", "Code", "What it means", "What happens", "What to do"):
+        happens.setdefault(codes(code)[0], set()).add(what)
+    decided: dict[str, set[str]] = {"unreachable": {"waits"}}
+    for row in REPLIES:
+        receipt = row.receipt
+        if isinstance(receipt, Rejected):
+            decided.setdefault(receipt.code, set()).add("given up")
+        elif isinstance(receipt, Deferred):
+            what = "as text" if receipt.plain else "waits for you" if receipt.fault else "waits"
+            decided.setdefault(receipt.code, set()).add("five tries" if receipt.last == 5 else what)
+    assert happens == decided
+
+
+def test_every_recognised_line_is_told() -> None:
+    """docs/recognition.md has a line for each row of the table, in its order, and names the event that it makes."""
+    used = []
+    for sample, kind, reason in table(ROOT / "docs" / "recognition.md", "Message of sshd", "Event", "End reason"):
+        message = codes(sample)[0]
+        event = recognize(Record(datetime(2026, 11, 23, tzinfo=timezone.utc), "web01", "sshd", 4242, message))
+        assert event is not None, message
+        assert (event.kind, event.end_reason or "") == (kind, reason), message
+        fitting = [row for row in ROWS if row.word == message.split(" ", 1)[0] and row.pattern.fullmatch(message)]
+        used.append(fitting[0])
+    assert [row.pattern.pattern for row in used] == [row.pattern.pattern for row in ROWS]
+    assert all(f"`{program}`" in read(ROOT / "docs" / "recognition.md") for program in PROGRAMS)
+
+
+def test_every_end_reason_is_told() -> None:
+    """docs/recognition.md explains each reason, and says which are normal."""
+    rows = table(ROOT / "docs" / "recognition.md", "End reason", "What the log proves", "Normal")
+    assert sorted(reason for row in rows for reason in codes(row[0])) == sorted(END_REASONS)
+    normal = {reason for row in rows for reason in codes(row[0]) if row[2] == "yes"}
+    assert normal == NORMAL_ENDS - {"shutdown"}  # reserved
+
+
+def test_the_architecture_names_every_module_once() -> None:
+    """docs/architecture.md gives each module one responsibility, and names none that is gone."""
+    named = [codes(row[0])[0] for row in table(ROOT / "docs" / "architecture.md", "Module", "Its one responsibility")]
+    there = [str(path.relative_to(ROOT)) for path in ROOT.joinpath("usm").rglob("*.py")]
+    empty = [name for name in ("usm/__init__.py", "usm/core/__init__.py") if name in there]
+    assert sorted([*named, *empty]) == sorted(there)
+
+
+def test_the_changelog_has_an_entry() -> None:
+    """CHANGELOG.md tells of this version, or of what is to become it."""
+    assert re.search(rf"^## \[(Unreleased|{re.escape(usm.__version__)})\]", read(ROOT / "CHANGELOG.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES])
+def test_no_link_points_to_nothing(page: str) -> None:
+    """Every relative link is a file of the repository."""
+    (path,) = (path for path in PAGES if path.name == page)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", read(path)) if "://" not in link]
+    assert [link for link in links if not path.parent.joinpath(link.split("#")[0]).exists()] == []

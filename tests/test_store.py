@@ -1,0 +1,631 @@
+"""The state file: everything comes back as it went in, together or not at all; and what is not ours is left alone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import tempfile
+import threading
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from usm.core.alert import alert_for
+from usm.core.model import CLOSED, LOGIN, LOGOUT, WARNING, Alert, Event, Failure, Host, Session
+from usm.errors import StoreError
+from usm.store import APPLICATION_ID, DEAD, MIGRATIONS, PENDING, SENT, Store
+
+UTC = timezone.utc
+NOW = datetime(2026, 11, 23, 2, 5, 7, 123456, UTC)
+CST = timezone(timedelta(hours=8))
+ALICE = Session(
+    "00c0ffee00c0ffee",
+    "web01",
+    "sshd",
+    "alice",
+    "203.0.113.5",
+    43867,
+    "publickey",
+    "SHA256:WOYw2sMJ4B4KKf95wk8CAElK0iyEy5hL9KKD7YXVMME",
+    None,
+    125,
+    NOW,
+)
+BARE = Session("ffffffffffffffff", "h", "sshd", "", None, None, None, None, None, None, NOW)
+ROOT = os.geteuid() == 0
+
+
+def open_with(path: Path, *sessions: Session) -> Store:
+    """Return a store that holds these sessions."""
+    store = Store(str(path))
+    with store.transaction() as tx:
+        for session in sessions:
+            tx.put(session)
+    return store
+
+
+def login(number: int = 1, user: str = "alice") -> Alert:
+    """Return an alert; its number makes it one of a kind."""
+    event = Event(LOGIN, NOW, "web01", "sshd", user, "203.0.113.5", 40000 + number, "password", pid=number)
+    alert = alert_for(event, Host("web01", ("192.0.2.10",)))
+    assert alert is not None
+    return alert
+
+
+def enqueue(store: Store, count: int, *channels: str) -> None:
+    """Put that many alerts into the outbox of the channels."""
+    with store.transaction() as tx:
+        for number in range(1, count + 1):
+            tx.enqueue(login(number), channels or ("feishu",), NOW)
+
+
+# -- what goes in comes out
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        ALICE,
+        BARE,
+        ALICE._replace(source_ip="2001:db8::7%eth0", source_port=65535, leader=2**31),
+        ALICE._replace(user="王小明", key="CORP\\bob ID 7", tty="pts/0"),
+        ALICE._replace(user="a\0b\n\t'\"; DROP TABLE session; --"),
+        ALICE._replace(id="8000000000000000"),
+        ALICE._replace(end=NOW + timedelta(days=400, microseconds=1), end_reason=CLOSED),
+        ALICE._replace(start=datetime(1969, 12, 31, 23, 59, 59, 999999, UTC)),
+        ALICE._replace(start=datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC)),
+    ],
+)
+def test_a_session_comes_back_as_it_was_put(tmp_path: Path, session: Session) -> None:
+    """Every field survives: addresses of both kinds, absent facts, strange names, microseconds, long sessions."""
+    store = open_with(tmp_path / "state.db", session)
+    assert store.sessions(everything=True) == [session]
+
+
+def test_a_time_in_another_zone_is_the_same_moment(tmp_path: Path) -> None:
+    """Times are stored as moments: the offset of the log line is not kept."""
+    store = open_with(tmp_path / "state.db", ALICE._replace(start=NOW.astimezone(CST)))
+    assert [s.start.isoformat() for s in store.sessions()] == ["2026-11-23T02:05:07.123456+00:00"]
+
+
+@settings(deadline=None)
+@given(
+    st.builds(
+        Session,
+        st.binary(min_size=8, max_size=8).map(bytes.hex),
+        st.text(st.characters(exclude_categories=["Cs"])),
+        st.just("sshd"),
+        st.text(st.characters(exclude_categories=["Cs"])),
+        st.none() | st.ip_addresses().map(str),
+        st.none() | st.integers(0, 65535),
+        st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+        st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+        st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+        st.none() | st.integers(0, 9_999_999_999),
+        st.datetimes(timezones=st.just(UTC)),
+        st.none() | st.datetimes(timezones=st.just(UTC)),
+        st.none() | st.just("reset"),
+    )
+)
+def test_any_session_comes_back(session: Session) -> None:
+    """Whatever a session holds comes back unchanged."""
+    store = Store(":memory:")
+    with store.transaction() as tx:
+        tx.put(session)
+    assert store.sessions(everything=True) == [session]
+    store.close()
+
+
+def test_a_failure_comes_back_with_all_who_were_tried(tmp_path: Path) -> None:
+    """A folded failure keeps its names, methods and counts."""
+    failure = Failure(
+        "web01",
+        "sshd",
+        "2001:db8::bad",
+        NOW,
+        NOW + timedelta(seconds=9),
+        (("root", "password", False, 12), ("管理员\\", None, True, 1)),
+    )
+    unknown = Failure("web01", "sshd", None, NOW + timedelta(seconds=1), NOW, (("", "none", True, 3),))
+    store = Store(str(tmp_path / "state.db"))
+    with store.transaction() as tx:
+        tx.add_failures([failure, unknown])
+    assert store.failures() == [failure, unknown]
+
+
+def test_an_alert_comes_back_from_the_outbox(tmp_path: Path) -> None:
+    """A delivery holds the whole alert, with the offsets that its times had in the log."""
+    event = Event(
+        LOGOUT,
+        NOW.astimezone(CST),
+        "web01",
+        "sshd",
+        "王\\小",
+        "2001:db8::7",
+        1,
+        "publickey",
+        "SHA256:x",
+        "pts/1",
+        7,
+        "00c0ffee00c0ffee",
+        NOW.astimezone(CST) - timedelta(days=500),
+        43200000.5,
+        "reset",
+        until=NOW,
+    )
+    alert = Alert("0011223344556677", event, WARNING, "192.0.2.10")
+    store = Store(str(tmp_path / "state.db"))
+    with store.transaction() as tx:
+        tx.enqueue(alert, ["feishu", "night-shift"], NOW)
+    first, second = store.deliveries()
+    assert (first.alert, first.channel, first.state, first.attempts, first.due, first.plain) == (
+        alert,
+        "feishu",
+        PENDING,
+        0,
+        NOW,
+        False,
+    )
+    assert (second.alert, second.channel) == (alert, "night-shift")
+    assert first.alert.event.time.isoformat() == "2026-11-23T10:05:07.123456+08:00"
+
+
+def test_the_open_sessions_are_the_default(tmp_path: Path) -> None:
+    """A session that ended is shown only when everything is asked for, and the oldest comes first."""
+    old = ALICE._replace(id="0000000000000001", start=NOW - timedelta(days=1))
+    ended = BARE._replace(end=NOW, end_reason="disconnected")
+    store = open_with(tmp_path / "state.db", ALICE, ended, old)
+    assert [s.id for s in store.sessions()] == ["0000000000000001", "00c0ffee00c0ffee"]
+    assert len(store.sessions(everything=True)) == 3
+
+
+def test_closing_a_session_changes_only_its_end(tmp_path: Path) -> None:
+    """A session is closed in place."""
+    store = open_with(tmp_path / "state.db", ALICE)
+    with store.transaction() as tx:
+        tx.put(ALICE._replace(user="someone else", end=NOW, end_reason="timeout"))
+    assert store.sessions(everything=True) == [ALICE._replace(end=NOW, end_reason="timeout")]
+
+
+# -- the place in the log
+
+
+def test_a_source_that_was_never_read_has_no_place(tmp_path: Path) -> None:
+    """None tells that reading never began."""
+    assert Store(str(tmp_path / "state.db")).cursor("file:/var/log/auth.log") is None
+
+
+def test_every_source_has_its_own_place_and_the_last_one_counts(tmp_path: Path) -> None:
+    """A checkpoint replaces the one before it."""
+    store = Store(str(tmp_path / "state.db"))
+    for cursor in ("one", "two"):
+        with store.transaction() as tx:
+            tx.checkpoint("file:a", cursor, NOW)
+    with store.transaction() as tx:
+        tx.checkpoint("file:b", "other", NOW)
+    assert [store.cursor("file:a"), store.cursor("file:b")] == ["two", "other"]
+
+
+def test_an_exception_undoes_everything_of_its_transaction(tmp_path: Path) -> None:
+    """Sessions, failures, messages and the place in the log: nothing of a failed batch is there."""
+    store = Store(str(tmp_path / "state.db"))
+    with pytest.raises(KeyError), store.transaction() as tx:  # noqa: PT012 - the exception comes last
+        tx.put(ALICE)
+        tx.flush()
+        tx.add_failures([Failure("h", "sshd", None, NOW, NOW, (("x", None, True, 1),))])
+        tx.enqueue(login(), ["feishu"], NOW)
+        tx.checkpoint("file:a", "1", NOW)
+        raise KeyError
+    assert store.sessions(everything=True) == []
+    assert store.failures() == []
+    assert store.deliveries() == []
+    assert store.cursor("file:a") is None
+    with store.transaction() as tx:  # and the next one works
+        tx.checkpoint("file:a", "2", NOW)
+    assert store.cursor("file:a") == "2"
+
+
+# -- which open sessions an event asks for
+
+
+def evidence(**facts: object) -> Event:
+    """Return a logout's evidence with these facts."""
+    return Event(LOGOUT, NOW, "web01", "sshd", **facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        (evidence(pid=125), [ALICE]),
+        (evidence(pid=126), []),
+        (evidence(source_ip="203.0.113.5", source_port=43867), [ALICE]),
+        (evidence(source_ip="203.0.113.5", source_port=43868, pid=125), []),
+        (evidence(source_ip="203.0.113.5", pid=999), [ALICE]),
+        (evidence(source_ip="198.51.100.1", pid=125), [ALICE]),
+        (evidence(source_ip="198.51.100.1", pid=999), []),
+        (evidence(pid=125)._replace(host="db01"), []),
+        (evidence(pid=125)._replace(kind=LOGIN, source_ip="198.51.100.1", source_port=1), [ALICE]),
+        (evidence(pid=1)._replace(kind=LOGIN, source_ip="203.0.113.5", source_port=43867), [ALICE]),
+        (evidence(pid=125)._replace(kind=LOGIN, source_ip="203.0.113.5", source_port=43867), [ALICE]),
+        (evidence(pid=1)._replace(kind=LOGIN), []),
+    ],
+)
+def test_related_sessions_share_leader_or_address(
+    tmp_path: Path, event: Event, found: list[Session], *, stored: bool, preload: bool
+) -> None:
+    """The answer is the same whether the session was committed before, or opened by this very batch, or preloaded."""
+    ended = ALICE._replace(id="0000000000000007", end=NOW, end_reason="reset")
+    store = open_with(tmp_path / "state.db", *([ended, ALICE] if stored else []))
+    with store.transaction() as tx:
+        if preload:
+            tx.preload()
+        if not stored:
+            tx.put(ended)
+            tx.put(ALICE)
+        assert tx.related(event) == found
+        assert tx.related(event) == found
+
+
+def test_more_open_sessions_than_are_preloaded_are_still_found(tmp_path: Path) -> None:
+    """What did not fit into the preload is looked up one by one."""
+    many = [
+        ALICE._replace(id=f"{number:016x}", leader=number, source_port=number, start=NOW + timedelta(seconds=number))
+        for number in range(1, 5003)
+    ]
+    store = open_with(tmp_path / "state.db", *many)
+    with store.transaction() as tx:
+        tx.preload()
+        found = [tx.related(evidence(pid=number))[0].leader for number in (1, 2, 5001, 5002)]
+    assert found == [1, 2, 5001, 5002]
+
+
+# -- the outbox
+
+
+def test_messages_of_a_channel_come_in_the_order_they_went_in(tmp_path: Path) -> None:
+    """The oldest pending one is first, due or not, and other channels do not matter."""
+    store = Store(str(tmp_path / "state.db"))
+    enqueue(store, 3, "a", "b")
+    first = store.first("a")
+    assert first is not None
+    assert first.alert.event.pid == 1
+    store.settle(first._replace(due=NOW + timedelta(hours=1), attempts=1, code="11232", detail="busy"), NOW)
+    again = store.first("a")
+    assert again == first._replace(due=NOW + timedelta(hours=1), attempts=1, code="11232", detail="busy")
+    store.settle(first._replace(state=SENT), NOW)
+    second, other = store.first("a"), store.first("b")
+    assert second is not None
+    assert other is not None
+    assert (second.alert.event.pid, other.alert.event.pid, store.first("c")) == (2, 1, None)
+
+
+def test_a_dead_letter_is_kept_and_listed_but_not_first(tmp_path: Path) -> None:
+    """What was given up stays visible with its reason and does not hold up the next."""
+    store = Store(str(tmp_path / "state.db"))
+    enqueue(store, 2)
+    first = store.first("feishu")
+    assert first is not None
+    store.settle(first._replace(state=DEAD, attempts=5, code="19002", detail="no"), NOW)
+    assert [(d.state, d.code) for d in store.deliveries()] == [(DEAD, "19002"), (PENDING, None)]
+    assert [d.state for d in store.deliveries([PENDING])] == [PENDING]
+    following = store.first("feishu")
+    assert following is not None
+    assert following.alert.event.pid == 2
+
+
+def test_retry_makes_dead_and_waiting_messages_due_now(tmp_path: Path) -> None:
+    """All of them without ids, else those named; what was sent is never sent again."""
+    store = Store(str(tmp_path / "state.db"))
+    enqueue(store, 4)
+    later = NOW + timedelta(hours=1)
+    for delivery, state in zip(store.deliveries(), (SENT, DEAD, PENDING, DEAD)):
+        store.settle(delivery._replace(state=state, attempts=3, due=later), NOW)
+    assert store.retry(NOW, [1, 2]) == 1
+    assert [(d.id, d.state, d.attempts, d.due) for d in store.deliveries()] == [
+        (2, PENDING, 0, NOW),
+        (3, PENDING, 3, later),
+        (4, DEAD, 3, later),
+    ]
+    assert store.retry(NOW) == 3
+    assert {(d.state, d.attempts, d.due) for d in store.deliveries()} == {(PENDING, 0, NOW)}
+
+
+def test_drop_forgets_only_what_it_is_told(tmp_path: Path) -> None:
+    """Waiting and dead messages can be forgotten by id; a number that is no message's does nothing."""
+    store = Store(str(tmp_path / "state.db"))
+    enqueue(store, 3)
+    first = store.first("feishu")
+    assert first is not None
+    store.settle(first._replace(state=SENT), NOW)
+    assert store.drop([]) == 0
+    assert store.drop([1, 3, 77]) == 1
+    assert [d.id for d in store.deliveries([PENDING, SENT, DEAD])] == [1, 2]
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_an_id_beyond_all_numbers_is_nobodys(tmp_path: Path, number: int) -> None:
+    """An id that SQLite can't even hold is the id of no message."""
+    store = Store(str(tmp_path / "state.db"))
+    enqueue(store, 1)
+    assert (store.drop([number]), store.retry(NOW, [number])) == (0, 0)
+    assert store.drop([number, 1]) == 1
+
+
+def test_what_was_settled_lately_is_remembered(tmp_path: Path) -> None:
+    """A restart knows how many messages went out within the span of a limit."""
+    store = Store(str(tmp_path / "state.db"))
+    enqueue(store, 4)
+    for seconds, delivery in enumerate(store.deliveries()):
+        state = PENDING if seconds == 3 else SENT
+        store.settle(delivery._replace(state=state), NOW + timedelta(seconds=seconds))
+    assert store.settled_since("feishu", NOW) == [NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)]
+    assert store.settled_since("other", NOW) == []
+
+
+# -- files
+
+
+def test_an_empty_file_is_filled_in(tmp_path: Path) -> None:
+    """An empty file and a missing one both become a state file of ours."""
+    (tmp_path / "empty.db").touch()
+    for name in ("empty.db", "missing.db"):
+        store = Store(str(tmp_path / name))
+        store.check()
+        assert store.sessions() == []
+        db = sqlite3.connect(str(tmp_path / name))
+        assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        db.close()
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    """Migrations run once."""
+    open_with(tmp_path / "state.db", ALICE).close()
+    assert Store(str(tmp_path / "state.db")).sessions() == [ALICE]
+
+
+def test_nobody_else_may_read_a_new_state_file(tmp_path: Path) -> None:
+    """Who was on is nobody else's business, whatever the umask."""
+    before = os.umask(0)
+    try:
+        store = open_with(tmp_path / "state.db", ALICE)
+        modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in os.listdir(tmp_path)}
+    finally:
+        os.umask(before)
+    store.close()
+    assert modes == {"state.db": 0o640, "state.db-wal": 0o640, "state.db-shm": 0o640}
+
+
+def foreign(path: Path) -> None:
+    """Make another program's database."""
+    db = sqlite3.connect(path)
+    db.executescript("CREATE TABLE contacts (name TEXT); INSERT INTO contacts VALUES ('x');")
+    db.close()
+
+
+def marked(path: Path) -> None:
+    """Make another program's database that has a mark and nothing else."""
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA application_id = 252006673")
+    db.close()
+
+
+def newer(path: Path) -> None:
+    """Make a state file of a later version."""
+    Store(str(path)).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+
+
+def text(path: Path) -> None:
+    """Make a file that is no database."""
+    path.write_text("This is not a database, however long one looks at it.\n" * 100)
+
+
+def headless(path: Path) -> None:
+    """Make a state file whose first page is gone."""
+    Store(str(path)).close()
+    path.write_bytes(b"\xff" * 4096 + path.read_bytes()[4096:])
+
+
+def directory(path: Path) -> None:
+    """Make a directory."""
+    path.mkdir()
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (foreign, "is another program's database; set `state:` in the configuration to a path of our own"),
+        (marked, "is another program's database"),
+        (newer, "was written by a newer version (schema 2, this one knows 1); install that version again"),
+        (text, "file is not a database; it is damaged: restore it from a backup, or move it away"),
+        (headless, "it is damaged: restore it from a backup, or move it away to start with empty state"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused_and_left_as_it_was(
+    tmp_path: Path, make: Callable[[Path], None], said: str, *, readonly: bool
+) -> None:
+    """Nothing is written to it, and the operator is told what to do."""
+    path = tmp_path / "state.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        Store(str(path), readonly=readonly)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_directory_is_no_state_file(tmp_path: Path, *, readonly: bool) -> None:
+    """A directory in its place is named, with what to do."""
+    path = tmp_path / "state.db"
+    directory(path)
+    with pytest.raises(StoreError, match=r"state file .*state\.db: .*; check "):
+        Store(str(path), readonly=readonly)
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_missing_directory_is_named(tmp_path: Path, *, readonly: bool) -> None:
+    """The path is told, and that its directory must exist."""
+    with pytest.raises(StoreError, match="check that its directory exists and that this user may write there"):
+        Store(str(tmp_path / "no" / "state.db"), readonly=readonly)
+
+
+def test_damage_in_the_middle_is_found_by_the_check(tmp_path: Path) -> None:
+    """Flipped bytes may go unnoticed for long; `check` reads everything."""
+    path = tmp_path / "state.db"
+    many = [ALICE._replace(id=f"{n:016x}", leader=n, source_port=n) for n in range(500)]
+    open_with(path, *many).close()
+    data = bytearray(path.read_bytes())
+    for at in range(4096, len(data) - 4096, 512):
+        data[at : at + 16] = b"\xa5" * 16
+    path.write_bytes(data)
+    store = Store(str(path), readonly=True)
+    with pytest.raises(StoreError, match="it is damaged: restore it from a backup"):
+        store.check()
+
+
+def test_reading_does_not_write(tmp_path: Path) -> None:
+    """A store that was opened for reading reads what another writes, and can't change it."""
+    path = tmp_path / "with space %41?#.db"
+    writer = open_with(path, ALICE)
+    reader = Store(str(path), readonly=True)
+    assert reader.sessions() == [ALICE]
+    with writer.transaction() as tx:
+        tx.put(BARE)
+    assert len(reader.sessions()) == 2
+    with pytest.raises(StoreError, match="readonly database; check that"), reader.transaction() as tx:
+        tx.checkpoint("file:a", "1", NOW)
+
+
+def test_reading_does_not_make_a_file(tmp_path: Path) -> None:
+    """A look at a state file that is not there leaves no file behind."""
+    with pytest.raises(StoreError):
+        Store(str(tmp_path / "state.db"), readonly=True)
+    assert os.listdir(tmp_path) == []
+
+
+# -- the disk and the neighbours
+
+
+def test_a_full_disk_refuses_the_batch_and_later_takes_it(tmp_path: Path) -> None:
+    """The error says to free space; nothing of the batch is there; the same batch succeeds when there is space."""
+    store = open_with(tmp_path / "state.db", ALICE)
+    store._db.execute("PRAGMA max_page_count = 20").fetchone()
+    batch = [Failure("web01", "sshd", "198.51.100.23", NOW, NOW, (("x" * 3000, None, True, n),)) for n in range(100)]
+    with pytest.raises(StoreError, match="is full; free space on its disk"), store.transaction() as tx:  # noqa: PT012 - the last one
+        tx.put(BARE)
+        tx.checkpoint("file:a", "1", NOW)
+        tx.add_failures(batch)
+    assert (store.sessions(), store.failures(), store.cursor("file:a")) == ([ALICE], [], None)
+    store._db.execute("PRAGMA max_page_count = 100000").fetchone()
+    with store.transaction() as tx:
+        tx.put(BARE)
+        tx.checkpoint("file:a", "1", NOW)
+        tx.add_failures(batch)
+    assert (len(store.sessions()), len(store.failures()), store.cursor("file:a")) == (2, 100, "1")
+
+
+@pytest.mark.parametrize("limit", [0, 4096, 30000])
+def test_a_limit_on_file_sizes_is_told_like_a_disk_error(tmp_path: Path, limit: int) -> None:
+    """Where the kernel refuses to let the file grow, the batch fails whole with a StoreError, at any point."""
+    path = str(tmp_path / "state.db")
+    open_with(tmp_path / "state.db", ALICE)
+    child = os.fork()
+    if child == 0:  # the limit can't be taken back, so a child bears it
+        code = 9
+        try:
+            code = write_with_limit(path, limit)
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    store = Store(path)
+    store.check()
+    assert (store.sessions(), store.failures(), store.cursor("file:a")) == ([ALICE], [], None)
+
+
+def write_with_limit(path: str, limit: int) -> int:
+    """Return 0 if a batch that can't fit is refused as it should be."""
+    import resource  # noqa: PLC0415 - only the child needs it
+    import signal  # noqa: PLC0415 - as above
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    store = Store(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        with store.transaction() as tx:
+            tx.checkpoint("file:a", "1", NOW)
+            tx.add_failures([Failure("h", "sshd", None, NOW, NOW, (("x" * 90000, None, True, 1),))])
+    except StoreError as error:
+        return 0 if "check the disk" in str(error) or "free space" in str(error) else 1
+    return 2
+
+
+def test_a_writer_that_does_not_let_go_is_named(tmp_path: Path) -> None:
+    """A lock that is held too long ends in a question that helps."""
+    path = tmp_path / "state.db"
+    holder, store = open_with(path, ALICE), Store(str(path))
+    store._db.execute("PRAGMA busy_timeout = 0")
+    with holder.transaction():
+        with pytest.raises(StoreError, match="is a second monitor running"), store.transaction():
+            pass
+        assert store.sessions() == [ALICE]  # reading goes on
+
+
+def test_two_threads_write_through_their_own_connections(tmp_path: Path) -> None:
+    """The reading side commits batches while a worker settles deliveries, and neither sees an error or loses a row."""
+    path = str(tmp_path / "state.db")
+    left, right = Store(path), Store(path)
+    enqueue(left, 50)
+    errors: list[BaseException] = []
+
+    def deliver() -> None:
+        try:
+            for _ in range(50):
+                delivery = right.first("feishu")
+                assert delivery is not None
+                right.settle(delivery._replace(state=SENT, attempts=1), NOW)
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            errors.append(error)
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    for number in range(50):
+        with left.transaction() as tx:
+            tx.put(ALICE._replace(id=f"{number:016x}", leader=number, source_port=number))
+            tx.checkpoint("file:a", str(number), NOW)
+    thread.join()
+    assert errors == []
+    assert (len(left.sessions()), left.deliveries(), left.cursor("file:a")) == (50, [], "49")
+
+
+@pytest.mark.skipif(not ROOT, reason="needs to become another user")
+def test_a_user_without_permission_is_told_so() -> None:
+    """Neither a file nor a directory of somebody else is opened for writing."""
+    said: list[str] = []
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own are closed to others
+        os.chmod(directory, 0o755)
+        open_with(Path(directory, "state.db"), ALICE).close()
+        os.setegid(65534)
+        os.seteuid(65534)
+        try:
+            for name in ("state.db", "new.db"):
+                with pytest.raises(StoreError) as caught:
+                    Store(os.path.join(directory, name))
+                said.append(str(caught.value))
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+    assert all("Permission denied" in text and "this user may write there" in text for text in said)
