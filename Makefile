@@ -76,7 +76,7 @@ install: ## install into $(DESTDIR)$(PREFIX), for the system's Python; needs its
 
 uninstall: ## remove the program; configuration and state stay
 	rm -rf $(DESTDIR)$(APP)
-	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/usm
+	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/usm $(DESTDIR)/etc/systemd/system/$(NAME).service
 
 install-service: install ## install, and a systemd unit that runs it
 	install -d $(DESTDIR)/etc/systemd/system

@@ -254,7 +254,7 @@ def test_a_bad_receiver_is_told_once_and_gets_everything_when_it_is_mended(
         assert users == [["User: alice"], ["User: bob"]]
         service.close()
     assert cli.main(["-c", str(path), "outbox"]) == 0
-    assert capsys.readouterr().out.endswith("nothing waits: every message was delivered\n")
+    assert capsys.readouterr().out.endswith("nothing waits: every message was delivered\n"), monitor.err
 
 
 def test_another_programs_database_ends_the_start(tmp_path: Path, log: Path) -> None:

@@ -128,7 +128,7 @@ class Server:
     def step(self) -> None:
         """Let something happen."""
         chance = self.rng.random()
-        if chance < 0.02:
+        if chance < 0.004:
             self.rotate()
         elif chance < 0.12:
             self.attack()

@@ -36,7 +36,7 @@ def _source(config: Config) -> list[Finding]:
         try:
             path = find_log(os_release())
         except UsmError as error:
-            return [(FAIL, f"source: {' '.join(str(error).split())}")]
+            return [(FAIL, f"source: {error}")]
         why = "the first log of this distribution that is there"
     else:
         path, why = config.log_file, "as configured"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE, CONFIGURATION = 0, 1, 2, 78
 log = logging.getLogger(__name__)
-_FEISHU_HINT = """no channel is configured, so messages are printed here. To tell a Feishu group, put this into {path}:
+_FEISHU_HINT = """To tell a Feishu group, put this into {path}:
   notify:
     feishu:
       webhook_url: https://open.feishu.cn/open-apis/bot/v2/hook/<your robot's token>
@@ -103,10 +103,13 @@ def run(options: argparse.Namespace) -> int:
     except SourceError as error:
         if not options.or_demo:
             raise
-        _say(f"there is nothing to watch here ({' '.join(str(error).split())}), so here is a recorded day:")
+        _say(f"there is nothing to watch here: {error}. Here is a recorded day instead:")
         return demo(options)
     if not loaded.notify:
-        log.info(_FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH))
+        log.info(
+            "no channel is configured, so messages are printed here. "
+            + _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
+        )
     monitor.run()
     return OK
 
@@ -115,7 +118,12 @@ def demo(options: argparse.Namespace) -> int:
     """Play the recorded day through the real pipeline into the terminal."""
     loaded = config.Config() if options.config is None else _load(options)
     fast = getattr(options, "fast", False)
-    play(loaded.language, now, (lambda _seconds: None) if fast else time.sleep, sys.stdout)
+    play(
+        getattr(options, "language", None) or loaded.language,
+        now,
+        (lambda _seconds: None) if fast else time.sleep,
+        sys.stdout,
+    )
     return OK
 
 
@@ -125,7 +133,8 @@ def replay_files(options: argparse.Namespace) -> int:
     if kinds - set(KINDS):
         _say(f"--kind takes {', '.join(KINDS)}, with commas between them")
         return USAGE
-    for line in replay.replay(options.file, kinds, options.format, Look(options.language, local_zone()), now()):
+    language = options.language or config.load(options.config).language
+    for line in replay.replay(options.file, kinds, options.format, Look(language, local_zone()), now()):
         sys.stdout.write(line + "\n")
     return OK
 
@@ -147,7 +156,7 @@ def test(options: argparse.Namespace) -> int:
         _say(
             f"no channel is called {options.channel}; there are: {', '.join(n.name for n in loaded.notify) or 'none'}"
             if options.channel
-            else _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
+            else "no channel is configured. " + _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
         )
         return FAILED
     host = identify()
@@ -251,10 +260,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--or-demo", action="store_true", help="where there is no log to watch, play the recorded day")
     sub = verb("demo", demo, "Play a recorded day of real sshd lines through the whole pipeline into the terminal.")
     sub.add_argument("--fast", action="store_true", help="do not wait between the lines")
+    sub.add_argument("--language", choices=config.LANGUAGES, help="of the messages (default: the configured one)")
     sub = verb("replay", replay_files, "Print what the lines of log files tell, touching nothing.", formats="json")
     sub.add_argument("file", nargs="+", metavar="FILE", help="a log file, also .gz, .xz or .bz2; - for standard input")
     sub.add_argument("--kind", default=",".join(KINDS), help="only these kinds of events (default: %(default)s)")
-    sub.add_argument("--language", choices=config.LANGUAGES, default="zh", help="of --format text")
+    sub.add_argument("--language", choices=config.LANGUAGES, help="of --format text (default: the configured one)")
     verb("check", check_all, "Check the configuration, the log, the state file and the channels; send nothing.")
     sub = verb("test", test, "Send one marked message through each channel, or one, and explain the answer.")
     sub.add_argument("channel", nargs="?", metavar="CHANNEL")

@@ -203,6 +203,7 @@ class _Reader:
         return tuple(notify for notify in found if notify is not None)
 
     def _channel(self, name: Any, section: Any, where: str) -> Optional[Notify]:  # noqa: ANN401 - from YAML
+        section = {} if section is None else section  # `console:` needs nothing below it
         if not isinstance(name, str) or not isinstance(section, dict):
             self._problem(where, "must be a name with keys below it, such as `webhook_url:`")
             return None
@@ -319,7 +320,7 @@ class _Reader:
     def _choice(self, data: Mapping[str, Any], key: str, where: str, choices: Sequence[str]) -> Optional[str]:
         value = self._text(data, key, where)
         if value is not None and value not in choices:
-            self._problem(_join(where, key), f"must be one of {', '.join(choices)}{_nearest(value, choices)}")
+            self._problem(_join(where, key), f"must be one of {', '.join(choices)}")
             return None
         return value
 

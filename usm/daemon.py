@@ -123,6 +123,9 @@ def _deliver(worker: Worker, transport: Transport) -> None:
     try:
         transport.prepare()
         worker.run()
+    except BrokenPipeError:  # `usm run | head`: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
     except BaseException:
         log.exception("%s: this is a bug; the service stops, is started again, and goes on where it was", worker.name)
         os._exit(70)

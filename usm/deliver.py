@@ -119,7 +119,10 @@ class Worker:
             if delivery.code is not None:
                 log.info("%s: delivers again", self.name)
             return delivery._replace(state=SENT, attempts=attempts, code=None, detail=None)
-        known = delivery.code == receipt.code  # the same trouble is said once, not at every try
+        known = (delivery.code, delivery.detail) == (
+            receipt.code,
+            receipt.detail,
+        )  # the same trouble is said once, not at every try
         gone = isinstance(receipt, Rejected) or (receipt.last is not None and attempts >= receipt.last)
         level = logging.ERROR if gone or (isinstance(receipt, Deferred) and receipt.fault) else logging.WARNING
         if gone or not known:

@@ -88,6 +88,10 @@ class Transport:
             return self._print(request)
         try:
             return self._post(request)
+        except BrokenPipeError:
+            if isinstance(request, Print):
+                raise
+            problem = _explain(BrokenPipeError())
         except Exception as error:  # noqa: BLE001 - libraries raise what they like, and all of it may hold the URL
             problem = _explain(error)
         # Outside of the except block: within it, Python would attach the original, `from None` or not.
@@ -109,8 +113,10 @@ class Transport:
         try:
             self._stream.write(request.text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
+        except BrokenPipeError:  # nobody reads any more (`usm run | head`): that is for the command to end
+            raise
         except (OSError, ValueError) as error:  # ValueError: the stream was closed
-            raise TransportError("the text could not be written: the terminal or pipe is gone") from error
+            raise TransportError("the text could not be written: the terminal is gone") from error
         return Reply(200)
 
     def _post(self, request: Post) -> Reply:

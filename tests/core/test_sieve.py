@@ -1,4 +1,4 @@
-"""usm/core/sieve.py and tally.py: the quick way over many lines finds what the slow way finds."""
+"""usm/core/sieve.py: the quick way over many lines finds what the slow way finds."""
 
 from __future__ import annotations
 
@@ -146,38 +146,6 @@ def test_one_dress_is_sifted_not_read() -> None:
             head + noise[3],
         )
     ]
-
-
-def test_a_fold_knows_its_first_and_last_time() -> None:
-    """From when to when a source tried, over all the names it tried."""
-    texts = [("01", "a", 1), ("02", "b", 1), ("03", "a", 2), ("04", "b", 1), ("05", "c", 2)]
-    data = b"".join(
-        f"Nov 23 03:00:{s} h sshd[1]: Failed password for {u} from 192.0.2.{n} port 1 ssh2\n".encode()
-        for s, u, n in texts
-    )
-    first, second = tally([], sift(data).folds, Stamps(timezone.utc, NOW))
-    assert (first.source_ip, first.time.second, first.until.second) == ("192.0.2.1", 1, 4)
-    assert (second.source_ip, second.time.second, second.until.second) == ("192.0.2.2", 3, 5)
-    assert second.who == (("a", "password", False, 1), ("c", "password", False, 1))
-
-
-def test_failures_that_came_alone_are_added_to_the_folded() -> None:
-    """One source is one row, however its failures were found, and its times span both."""
-    head = b"Nov 23 03:00:0%d h sshd[1]: "
-    data = (
-        head % 1
-        + b"error: PAM: Authentication failure for bob from 192.0.2.66\n"
-        + head % 2
-        + b"Failed password for root from 192.0.2.66 port 1 ssh2\n"
-        + head % 3
-        + b"error: PAM: Authentication failure for bob from 192.0.2.66\n"
-    )
-    stamps = Stamps(timezone.utc, NOW)
-    sifted = sift(data)
-    events = [e for e in (recognize(r) for r in (decode_syslog(x, stamps) for x in sifted.lines) if r) if e]
-    (failure,) = tally(events, sifted.folds, stamps)
-    assert (failure.time.second, failure.until.second) == (1, 3)
-    assert failure.who == (("bob", "keyboard-interactive/pam", False, 2), ("root", "password", False, 1))
 
 
 def test_nothing_is_sifted_from_nothing() -> None:

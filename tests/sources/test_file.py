@@ -423,7 +423,7 @@ def test_more_files_than_are_open_at_once(path: Path, follow: Follow) -> None:
     got = b"0\n"
     while (batch := reader.batch()) is not None:
         got += batch.data
-        assert len(open_fds()) <= before + MOST_PARTS + 2
+        assert len(open_fds()) <= before + 2 * MOST_PARTS
     assert got == want
 
 

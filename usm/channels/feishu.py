@@ -57,8 +57,8 @@ def _fault(code: str, detail: str) -> Deferred:
 REPLIES = (  # the first row that holds decides
     Row(_fault("redirect", "redirects are not followed: check the URL"), status=MOVED),
     Row(Sent(), 0, status=OK),
-    Row(Deferred("11232", _BUSY), 11232),
-    Row(Deferred("9499", _BUSY), 9499, says="too many request"),
+    Row(Deferred("11232", _BUSY, wait=2.0), 11232),
+    Row(Deferred("9499", _BUSY, wait=2.0), 9499, says="too many request"),
     Row(Deferred("9499", _CARD, plain=True), 9499),
     Row(Deferred("11246", _CARD, plain=True), 11246),
     Row(_fault("19001", "no such robot: it was removed, or webhook_url is wrong; copy the URL again"), 19001),
@@ -66,7 +66,7 @@ REPLIES = (  # the first row that holds decides
     Row(_fault("19021", "signature refused: check `secret`, and this server's clock (1 h off is too much)"), 19021),
     Row(_fault("19022", "address refused: add this server's public address to the robot's IP list"), 19022),
     Row(_fault("19024", "keyword missing: set `keyword` to one of those in the robot's settings"), 19024),
-    Row(Deferred("http-429", _BUSY), status=BUSY),
+    Row(Deferred("http-429", _BUSY, wait=2.0), status=BUSY),
     Row(Deferred("http-5xx", "Feishu, or a proxy on the way, has an internal error"), status=BROKEN),
     Row(Deferred("other", "Feishu refused the message", last=5), OTHER),
     Row(_fault("http-4xx", _PROXY), status=REFUSED),
@@ -109,7 +109,7 @@ class Feishu:
             return Rejected(receipt.code, "Feishu refused even the plain text: too long or malformed")
         if row.code == OTHER:
             receipt = receipt._replace(code=str(code)[:16], detail=f"{receipt.detail}: {self._redacted(said)}")
-        return receipt._replace(wait=reply.retry_after)
+        return receipt if reply.retry_after is None else receipt._replace(wait=reply.retry_after)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the settings; never the URL itself, which is a secret."""

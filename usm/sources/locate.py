@@ -54,17 +54,17 @@ def find_log(os_release: Mapping[str, str], root: str = "/") -> str:
         problem = unreadable(path)
         if problem is None:
             return path
-        tried.append(f"{path}: {problem}")
         if os.path.lexists(path):
-            raise SourceError("The authentication log can't be read.\n" + "\n".join(tried))
-    advice = "Install rsyslog, which writes one, or name the file in monitor.log_file."
+            raise SourceError(f"the authentication log can't be read: {path}: {problem}")
+        tried.append(path)
+    advice = "install rsyslog, which writes one, or name the file in monitor.log_file."
     if journal_only(os_release):
         name = os_release.get("PRETTY_NAME") or os_release.get("ID", "this distribution")
         advice = (
             f"{name} keeps its log only in the journal by default, and this version reads files only: "
             "install rsyslog, which writes one, or name the file in monitor.log_file."
         )
-    raise SourceError("No authentication log was found.\n" + "\n".join(tried) + "\n" + advice)
+    raise SourceError(f"no authentication log was found (tried {', '.join(tried)}); {advice}")
 
 
 def journal_only(os_release: Mapping[str, str]) -> bool:

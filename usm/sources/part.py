@@ -63,6 +63,11 @@ class Part:
             head = self.reader.head()
             self.length, self.digest = len(head), _digest(head)
 
+    def unnote(self) -> None:
+        """Keep a file from being read of which nothing was read yet."""
+        if self.offset == 0 and self.reader is not None:
+            self.length, self.digest = 0, _digest(b"")
+
     def attach(self, ident: Ident, reader: Reader, watch: Optional[int]) -> None:
         """Go on in this file."""
         self.detach()

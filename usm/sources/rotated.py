@@ -60,8 +60,8 @@ def generations(path: str) -> tuple[list[Generation], Optional[Generation]]:
     for _ in range(TRIES):
         previous, found = found, _list(path)
         if [(g.path, g.ident) for g in _all(previous)] == [(g.path, g.ident) for g in _all(found)]:
-            break
-    return found
+            return found
+    raise MovedError  # a rotation is going on: a file that was missed would be passed over for good
 
 
 def _all(found: tuple[list[Generation], Optional[Generation]]) -> list[Generation]:

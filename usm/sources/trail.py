@@ -59,17 +59,18 @@ class Trail:
                 part.note()
             try:
                 found = generations(self.path)
-                again = self._start(*found) if self.fresh else self._follow(*found)
+                done = self._start(*found) if self.fresh else self._follow(*found)
             except MovedError:
-                again = True
+                continue
             except OSError as error:
-                again = False
                 self.warn("path", "%s can't be read (%s): waiting until it can", self.path, error.strerror)
-            else:
-                self._warned.discard("path")
-            if not again:
                 break
-        self._watcher.keep_files({part.watch for part in self.parts})
+            self._warned.discard("path")
+            if done:
+                self._watcher.keep_files({part.watch for part in self.parts})
+                return
+        for part in self.parts:
+            part.unnote()  # what comes before it is not known
 
     def drop(self, part: Part) -> None:
         """Follow a part no longer."""
@@ -84,6 +85,7 @@ class Trail:
             log.warning(text, *values)
 
     def _start(self, older: list[Generation], current: Optional[Generation]) -> bool:
+        """Step behind all there is, and return False as `_follow` does."""
         while self.parts:  # of a try that came to nothing
             self.parts.pop().detach()
         self.missing = current is None
@@ -96,10 +98,10 @@ class Trail:
                 self.parts.append(part)
         self.seen = max((generation.mtime for generation in [*older, *_some(current)]), default=0)
         self.fresh = False
-        return True
+        return False
 
     def _follow(self, older: list[Generation], current: Optional[Generation]) -> bool:
-        """Return True if there are new parts, which are not to be read before another look."""
+        """Return False if there is a new file that is not to be read before another look."""
         every = [*older, *_some(current)]
         self.missing = current is None
         if current:
@@ -109,22 +111,21 @@ class Trail:
                 self._find(part, every)
         if self.parts and self.parts[-1].reader is None:
             if current is None:
-                return False  # perhaps it is only away for a while, and comes back
+                return True  # perhaps it is only away for a while, and comes back
             self._warn_lost(self.parts[-1])
         # The path's own file is the newest, even where a rotated one was put back.
         followed = [part for part in self.parts if part.reader]
         followed.sort(key=lambda part: current is not None and part.ident == current.ident)
         self.parts = followed
         newer = self._newer(every, current)
-        room = max(2, MOST_PARTS - len(followed))
-        if len(newer) > room:
-            newer = newer[: min(room, len(newer) - 2)]  # the last but one may be a copy of the last: not without it
         added = self._added(newer, every, current)
-        order = {generation.ident: index for index, generation in enumerate(newer, 1)}
-        self.parts = sorted([*followed, *added], key=lambda part: order.get(part.ident, 0))
+        order = {generation.ident: index for index, generation in enumerate(newer)}
+        for part in added:
+            later = (at for at, one in enumerate(self.parts) if order.get(one.ident, -1) > order[part.ident])
+            self.parts.insert(next(later, len(self.parts)), part)
         for part in self.parts[-1:]:
             part.left = None
-        return bool(added)
+        return all(part.length for part in added)
 
     def _find(self, part: Part, every: list[Generation]) -> None:
         """Search the file of a part: its inode first, then a copy of its content, the newest first."""
@@ -166,20 +167,26 @@ class Trail:
         """Open the generations that are not followed yet."""
         added: list[Part] = []
         known = {part.ident for part in self.parts}
+        unknown = [generation for generation in newer if generation.ident not in known]
+        room = max(2, MOST_PARTS - len(known))
+        if len(unknown) > room and unknown[-1] == newer[-1]:
+            unknown = unknown[: min(room, len(unknown) - 2)]  # the last but one may be a copy of the last
         # What is written to now may be half copied, what is gone from the names may be there compressed.
         listed = {one.ident for one in every if one != current}
         twins = [part for part in self.parts if not part.offset and part.ident not in listed]
-        for generation in sorted(newer, key=lambda one: one != current):
-            reader = None if generation.ident in known else self._open(generation)
+        for generation in sorted(unknown, key=lambda one: one != current):
+            reader = self._open(generation)
             if reader is None:
                 continue
-            part = Part(generation.ident)
-            if generation == current:
-                twins.append(part)
-            elif _is_copy(reader, twins):
+            if generation != current and _is_copy(reader, twins):
                 reader.close()
                 continue
-            added.append(self._attach(part, generation, reader))
+            part = self._attach(Part(generation.ident), generation, reader)
+            added.append(part)
+            if generation == current:
+                twins.append(part)
+            else:
+                part.note()
         return added
 
     def _open(self, generation: Generation) -> Optional[Reader]:
