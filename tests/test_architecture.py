@@ -110,6 +110,7 @@ UNMIRRORED = {  # modules without a test file of their own, and where they are t
     "usm.sources": "a registry and a protocol",
     "usm.sources.inotify": "tests/sources/test_file.py, with and without inotify",
     "usm.sources.part": "tests/sources/test_file.py and test_file_model.py",
+    "usm.sources.trail": "tests/sources/test_file.py and test_file_model.py",
     "usm.sources.rotated": "tests/sources/test_file.py and test_file_model.py",
     "usm.channels": "a registry and a protocol: tests/channels/* and test_docs.py",
 }

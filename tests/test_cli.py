@@ -466,7 +466,7 @@ def test_without_a_log_the_recorded_day_is_played(run: Run, tmp_path: Path, monk
     code, out, err = run("-c", configure(tmp_path), "run", "--or-demo")
     assert code == 0
     assert "用户登录通知" in out
-    assert err.startswith(f"usm: there is nothing to watch here ({tmp_path}/auth.log: it is a directory;")
+    assert err.startswith(f"usm: there is nothing to watch here: {tmp_path}/auth.log: it is a directory;")
 
 
 def test_the_demo_needs_no_configuration(run: Run) -> None:
@@ -474,6 +474,60 @@ def test_the_demo_needs_no_configuration(run: Run) -> None:
     code, out, err = run("demo", "--fast")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1].startswith("The day had ")
+
+
+@pytest.mark.parametrize("to", ["/dev/full", "closed pipe"])
+def test_an_output_that_is_gone_or_full_ends_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    """A reader that went away is no error, a full disk is; both in this process."""
+    if to == "closed pipe":
+        read, write = os.pipe()
+        os.close(read)
+        target = open(write, "w")  # noqa: SIM115 - closed below
+    else:
+        target = open(to, "w")  # noqa: SIM115 - as above
+    monkeypatch.setattr(sys, "stdout", target)
+    code = cli.main(["replay", str(LOG)])
+    target.close()
+    full = (1, "usm: the output could not be written: No space left on device\n")
+    assert (code, capsys.readouterr().err) == (full if to == "/dev/full" else (0, ""))
+
+
+def test_an_interrupted_command_fails_in_silence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of the demo."""
+
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    assert cli.main(["demo"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_channel_the_monitor_says_how_to_add_one(run: Run, ready: Path) -> None:
+    """And prints the messages itself, until it is stopped."""
+    settle(ready.parent)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # should the monitor fail before it waits for it
+    committed = threading.Event()
+
+    def watch() -> None:
+        reader = Store(str(ready.parent / "state.db"), readonly=True)
+        while not (reader.sessions() or committed.wait(0.01)):
+            pass
+
+    thread = stopping(ready.parent / "auth.log", watch)
+    try:
+        code, _, err = run("-c", ready, "run")
+    finally:
+        committed.set()
+        thread.join()
+    assert code == 0
+    assert (
+        f"no channel is configured, so messages are printed here. To tell a Feishu group, put this into {ready}" in err
+    )
 
 
 # -- as a process

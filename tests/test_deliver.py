@@ -495,6 +495,28 @@ def test_a_dead_channel_does_not_hinder_another(tmp_path: Path) -> None:
     assert [(d.channel, d.alert.event.pid) for d in left_half.deliveries()] == [("dead", n) for n in range(2, 21)]
 
 
+class Unlucky(threading.Event):
+    """An event that is cleared just after the worker was told to stop."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self.worker = worker
+
+    def clear(self) -> None:
+        """Let the stop come in between."""
+        self.worker.stop()
+        super().clear()
+
+
+def test_a_stop_is_never_slept_through(store: Store) -> None:
+    """Not in the moment either in which the worker makes ready to wait."""
+    service = FakeService()
+    worker = worker_for(service, store)
+    worker._wake = Unlucky(worker)
+    worker.run()
+    assert service.tries == []
+
+
 def test_a_notice_wakes_the_worker(tmp_path: Path) -> None:
     """A worker with nothing to do sleeps until the left half has something new."""
     path = str(tmp_path / "state.db")

@@ -239,6 +239,13 @@ def test_the_same_lines_again_tell_nothing_new(tmp_path: Path) -> None:
     assert contents(store).sessions == before
 
 
+def test_a_line_that_is_written_twice_is_one_login() -> None:
+    """Two rules of a syslog daemon that write to one file, within one batch and across two."""
+    found = taken([ALICE_IN + ALICE_IN, ALICE_IN + ALICE_OUT + ALICE_OUT])
+    assert [event.kind for _, event in found.told] == [LOGIN, LOGOUT]
+    assert len(found.sessions) == 1
+
+
 @pytest.mark.parametrize("stubborn", [False, True])
 @pytest.mark.parametrize("at", range(1, 12))
 def test_cut_off_before_the_commit_nothing_happened_and_again_gives_the_same(

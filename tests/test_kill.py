@@ -217,9 +217,9 @@ def test_nothing_is_lost_or_doubled_over_many_kills(tmp_path: Path) -> None:
 
     told: Counter[tuple[str, str]] = Counter()
     for text in texts:
-        user = re.search(r"^User: (\S+)$", text, re.MULTILINE)
-        assert user is not None
-        told["logout" if text.startswith("User logout") else "login", user[1]] += 1
+        found = re.search(r"^User: (\S+)$", text, re.MULTILINE)
+        assert found is not None
+        told["logout" if text.startswith("User logout") else "login", found[1]] += 1
     assert set(told) == {(kind, str(s["user"])) for s in server.ended for kind in ("login", "logout")}, f"seed {SEED}"
     doubled = sum(count - 1 for count in told.values())
     sys.stdout.write(

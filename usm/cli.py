@@ -106,10 +106,8 @@ def run(options: argparse.Namespace) -> int:
         _say(f"there is nothing to watch here: {error}. Here is a recorded day instead:")
         return demo(options)
     if not loaded.notify:
-        log.info(
-            "no channel is configured, so messages are printed here. "
-            + _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
-        )
+        hint = _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
+        log.info("no channel is configured, so messages are printed here. %s", hint)
     monitor.run()
     return OK
 

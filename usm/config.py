@@ -203,7 +203,8 @@ class _Reader:
         return tuple(notify for notify in found if notify is not None)
 
     def _channel(self, name: Any, section: Any, where: str) -> Optional[Notify]:  # noqa: ANN401 - from YAML
-        section = {} if section is None else section  # `console:` needs nothing below it
+        if section is None and name == "console":  # it needs nothing below it
+            section = {}
         if not isinstance(name, str) or not isinstance(section, dict):
             self._problem(where, "must be a name with keys below it, such as `webhook_url:`")
             return None
@@ -264,7 +265,7 @@ class _Reader:
                 continue
             choices: Sequence[str] = field.metadata.get("choices", ())
             if choices and value not in choices:
-                self._problem(path, f"must be one of {', '.join(choices)}")
+                self._problem(path, f"must be one of {', '.join(choices)}{_meant(value, choices)}")
                 continue
             values[field.name] = Secret(value) if wanted is Secret else value
         return values
@@ -320,7 +321,7 @@ class _Reader:
     def _choice(self, data: Mapping[str, Any], key: str, where: str, choices: Sequence[str]) -> Optional[str]:
         value = self._text(data, key, where)
         if value is not None and value not in choices:
-            self._problem(_join(where, key), f"must be one of {', '.join(choices)}")
+            self._problem(_join(where, key), f"must be one of {', '.join(choices)}{_meant(value, choices)}")
             return None
         return value
 
@@ -361,9 +362,13 @@ def _hint_quotes(expected: type) -> str:
     return "; put it in quotes" if expected is str else ""
 
 
-def _nearest(word: object, known: Sequence[str]) -> str:
+def _meant(word: object, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(known)}"
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _nearest(word: object, known: Sequence[str]) -> str:
+    return _meant(word, known) or f"; known are {', '.join(known)}"
 
 
 def _plain_types(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type hint

@@ -76,8 +76,10 @@ class Worker:
 
     def run(self) -> None:
         """Deliver until stopped."""
-        while not self._stopped:
+        while True:
             self._wake.clear()
+            if self._stopped:  # asked behind the clearing: a stop between the two would be slept through
+                return
             wait = self._step_safely()
             if wait > 0:
                 self._wake.wait(wait)

@@ -245,11 +245,11 @@ def test_no_reply_raises(status: int, body: bytes, plain: bool) -> None:  # noqa
 
 
 def test_what_the_service_demands_to_wait_is_passed_on() -> None:
-    """A minimum for whoever chooses the wait; where it says nothing there is none."""
+    """A minimum for whoever chooses the wait; where it says nothing, throttled means two seconds."""
     throttled = feishu().receipt(answer(11232)._replace(retry_after=7.0))
     assert isinstance(throttled, Deferred)
     assert throttled.wait == 7.0
-    assert feishu().receipt(answer(11232)) == throttled._replace(wait=None)
+    assert feishu().receipt(answer(11232)) == throttled._replace(wait=2.0)
 
 
 def test_unknown_reasons_are_told_without_the_token() -> None:

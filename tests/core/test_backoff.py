@@ -60,7 +60,8 @@ def test_a_clock_set_back_holds_for_one_span_at_most() -> None:
 @given(st.lists(st.floats(0, 5), max_size=60))
 def test_no_window_ever_holds_more_than_its_limit(gaps: list[float]) -> None:
     """However the tries are spread, waiting as told keeps every window within its count."""
-    now, sent = 0.0, []
+    now = 0.0
+    sent: list[float] = []
     for gap in gaps:
         now += gap
         now += budget_wait(sent, now, LIMITS)
