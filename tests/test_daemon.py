@@ -259,7 +259,8 @@ def test_a_bad_receiver_is_told_once_and_gets_everything_when_it_is_mended(
         service.close()
     capsys.readouterr()
     assert cli.main(["-c", str(path), "outbox", "--format", "json"]) == 0
-    assert {json.loads(line)["user"] for line in capsys.readouterr().out.splitlines()} <= {"carol"}
+    left = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {d["user"] for d in left} <= {"carol"}, left
 
 
 def test_another_programs_database_ends_the_start(tmp_path: Path, log: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
@@ -93,7 +93,10 @@ class Store:
             else:
                 if path != ":memory:":
                     # Who was on is nobody else's business: no moment in which others could open the file.
-                    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
+                    # Never opened where it is there: closing it would drop the locks that this process' other
+                    # connections hold (POSIX), and another process could then delete the log they write to.
+                    with suppress(FileExistsError):
+                        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o640))
                 self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
             self._identify()
             if not readonly:

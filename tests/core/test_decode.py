@@ -137,6 +137,16 @@ def test_a_day_that_no_year_has_is_no_time() -> None:
     assert stamps().local(b"Feb 30 10:00:00") is None
 
 
+def test_a_leap_second_is_the_one_before_it() -> None:
+    """Python knows no second 60."""
+    assert Stamps.absolute(b"2016-12-31T23:59:60.5Z") == at("2016-12-31T23:59:59.500000+00:00")
+
+
+def test_a_calendar_that_is_too_young_has_no_leap_day() -> None:
+    """There is an end to looking back."""
+    assert stamps("0003-01-01T00:00:00+00:00").local(b"Feb 29 10:00:00") is None
+
+
 def test_an_hour_that_comes_twice_is_told_apart_by_the_order_of_lines() -> None:
     """When summer time ends, 02:30 after 02:50 is the second 02:30; without a hint the first is taken."""
     clock = stamps("2026-10-25T12:00:00+00:00", BERLIN)
