@@ -68,7 +68,7 @@ class Server:
         n = self.number
         session: dict[str, object] = {
             "user": f"u{n}",
-            "ip": f"203.0.113.{n % 250}" if n % 3 else f"2001:db8::{n % 9999}",
+            "ip": f"203.0.113.{n % 250}" if n % 3 else f"2001:db8::{1 + n % 9998}",
             "port": 1024 + n % 60000,
             "pid": 100 + n * 2,
         }

@@ -56,12 +56,14 @@ def generations(path: str) -> tuple[list[Generation], Optional[Generation]]:
 
     One listing can miss a file that is being renamed, so two in a row have to agree.
     """
-    found = _list(path)
+    previous = None
     for _ in range(TRIES):
-        previous, found = found, _list(path)
-        if [(g.path, g.ident) for g in _all(previous)] == [(g.path, g.ident) for g in _all(found)]:
+        found = _list(path)
+        named = [(generation.path, generation.ident) for generation in _all(found)]
+        if named == previous:
             return found
-    raise MovedError  # a rotation is going on: a file that was missed would be passed over for good
+        previous = named
+    raise MovedError
 
 
 def _all(found: tuple[list[Generation], Optional[Generation]]) -> list[Generation]:
@@ -96,6 +98,10 @@ def rotated(path: str) -> list[Generation]:
             continue
         try:
             status = Path(directory, name).stat()
+        except FileNotFoundError as error:
+            if os.path.islink(Path(directory, name)):
+                continue  # to nothing
+            raise MovedError from error
         except OSError:
             continue
         if stat.S_ISREG(status.st_mode):
