@@ -182,6 +182,22 @@ def test_ctrl_c_ends_it_with_0(tmp_path: Path, log: Path) -> None:
         assert monitor.wait() == 0
 
 
+def test_when_nobody_reads_any_more_it_ends(tmp_path: Path, log: Path) -> None:
+    """`usm run | head`: the reader goes, the next message ends the monitor in order."""
+    call = [sys.executable, "-m", "usm", "-c", str(configure(tmp_path)), "run"]
+    with subprocess.Popen(call, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while b"watching" not in process.stderr.readline():
+            pass
+        append(log, login(4001))
+        assert process.stdout.readline() == b"User login\n"
+        process.stdout.close()
+        append(log, login(4002))
+        assert b"Traceback" not in process.stderr.read()
+        assert process.wait(PATIENCE) == 0
+
+
 def test_a_missing_log_is_waited_for(tmp_path: Path) -> None:
     """When it comes, its first line counts."""
     with Running(configure(tmp_path)) as monitor:

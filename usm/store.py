@@ -258,6 +258,7 @@ class Transaction:
         self._led: dict[tuple[str, Optional[int]], Optional[Session]] = {}
         self._peers: dict[tuple[str, Optional[str], Optional[int]], Optional[Session]] = {}
         self._changed: dict[str, Session] = {}
+        self._latest: Optional[int] = None  # start of the newest session before this transaction
         self._complete = False
 
     def preload(self) -> None:
@@ -276,7 +277,7 @@ class Transaction:
             sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND host = ? AND (source_ip = ? OR leader = ?)'  # noqa: S608
             return [_session(row) for row in self._db.execute(sql, (event.host, event.source_ip, event.pid))]
         if login:
-            session = self._known(event.session or "")
+            session = self._known(event)
             if session is not None:
                 return [session]
         if login or event.source_ip is None:
@@ -289,11 +290,17 @@ class Transaction:
                 found[session.id] = session
         return list(found.values())
 
-    def _known(self, session: str) -> Optional[Session]:
-        """Return the session with this id, open or closed: a log that says things twice opens nothing twice."""
-        if session in self._changed:
-            return self._changed[session]
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM session WHERE id = ?", (_number(session),)).fetchone()  # noqa: S608
+    def _known(self, event: Event) -> Optional[Session]:
+        """Return the session with the login's very id, open or closed: a log that says it twice opens nothing twice."""
+        if event.session in self._changed:
+            return self._changed[event.session]
+        if self._latest is None:
+            (latest,) = self._db.execute("SELECT max(start) FROM session").fetchone()
+            self._latest = -1 if latest is None else latest
+        if event.session is None or micros(event.time) > self._latest:
+            return None  # the id holds the start: what is newer than all that is stored can't be among it
+        sql = f"SELECT {_COLUMNS} FROM session WHERE id = ?"  # noqa: S608 - constants
+        row = self._db.execute(sql, (_number(event.session),)).fetchone()
         return None if row is None else _session(row)
 
     def _by_leader(self, host: str, leader: Optional[int]) -> Optional[Session]:
@@ -363,6 +370,7 @@ class Transaction:
             ],
         )
         self._changed.clear()
+        self._latest = None
 
 
 def _remedy(error: Exception) -> str:
