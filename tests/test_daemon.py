@@ -188,8 +188,7 @@ def test_when_nobody_reads_any_more_it_ends(tmp_path: Path, log: Path) -> None:
     with subprocess.Popen(call, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        while b"watching" not in process.stderr.readline():
-            pass
+        assert any(b"watching" in line for line in iter(process.stderr.readline, b""))
         append(log, login(4001))
         assert process.stdout.readline() == b"User login\n"
         process.stdout.close()

@@ -106,6 +106,8 @@ def test_every_dress_gives_the_same_fields(line: bytes, expected: Record) -> Non
         b"Foo 23 10:05:07 web01 sshd[1]: no such month",
         b"2026-13-23T03:06:49Z web01 sshd[7]: no such month",
         b"2026-11-23T03:06:49+29:00 web01 sshd[7]: no such zone",
+        b"9999-12-31T23:59:59-14:00 web01 sshd[7]: beyond UTC",
+        b"0001-01-01T00:00:00+14:00 web01 sshd[7]: before UTC",
         b"<38>1 2026-13-23T03:06:49Z web01 sshd 1 - - no such month",
         b"<38>1 - web01 sshd 1 - - no time",
         b"Nov 23 10:05:07 web01 sshd[1]: " + b"x" * MAX_LINE,

@@ -30,6 +30,7 @@ _STAMP = re.compile(rb"(?:<\d{1,3}>)?(?:1 )?(?:(" + _STAMP_3164 + rb")|(" + _STA
 _MONTHS = {m: n for n, m in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _AHEAD = timedelta(days=1)  # how far a sender's clock may run before ours
 _HOUR = timedelta(hours=1)
+_LAST_YEAR = 9999
 
 
 def _fix(time: datetime) -> datetime:
@@ -117,9 +118,11 @@ class Stamps:
         if text[17:19] == "60":
             text = text[:17] + "59" + text[19:]
         try:
-            return datetime.fromisoformat(text)
+            time = datetime.fromisoformat(text)
         except ValueError:
             return None
+        # At the ends of Python's calendar a time can't be turned into UTC; no log is from there.
+        return time if 1 < time.year < _LAST_YEAR else None
 
 
 def decode_syslog(line: bytes, stamps: Stamps) -> Optional[Record]:

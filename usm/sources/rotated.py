@@ -63,7 +63,7 @@ def generations(path: str) -> tuple[list[Generation], Optional[Generation]]:
         if named == previous:
             return found
         previous = named
-    raise MovedError
+    raise MovedError  # a file that was missed would be passed over for good
 
 
 def _all(found: tuple[list[Generation], Optional[Generation]]) -> list[Generation]:
