@@ -585,7 +585,13 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     call = [sys.executable, "-m", "usm", "replay", str(fifo)]
-    piped = subprocess.Popen(call, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    piped = subprocess.Popen(
+        call,
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     with piped as process, open(fifo, "wb") as log:  # opens when the command does
         log.write(b"x\n")
         log.flush()
