@@ -538,6 +538,46 @@ def test_copytruncate_while_down_and_compressed(path: Path, follow: Follow) -> N
     assert reader.lines() == b"2\n3\n4\n"
 
 
+def test_a_copy_that_is_still_being_made_is_not_a_rotated_file(path: Path, follow: Follow) -> None:
+    """Nothing of the original was read yet, so only its beginning tells."""
+    path.touch()
+    reader = follow(path)
+    write(path, b"1\n2\n3\n")
+    write(Path(f"{path}.1"), b"1\n")
+    assert reader.lines() == b"1\n2\n3\n"
+    write(Path(f"{path}.1"), b"2\n3\n")
+    os.truncate(path, 0)
+    write(path, b"4\n")
+    assert reader.lines() == b"4\n"
+
+
+def test_filled_copied_and_emptied_before_anything_was_read(path: Path, follow: Follow) -> None:
+    """The copy comes first, also when the file is filled again."""
+    path.touch()
+    reader = follow(path)
+    write(path, b"1\n")
+    copytruncate(path)
+    write(path, b"2\n")
+    assert reader.lines() == b"1\n2\n"
+
+
+def test_emptied_between_the_look_and_the_reading(path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How the file began was noted before the directory was listed."""
+    path.touch()
+    reader = follow(path)
+    write(path, b"1\n")
+    take = reader.source._take
+
+    def late() -> Optional[Batch]:
+        monkeypatch.setattr(reader.source, "_take", take)
+        copytruncate(path)
+        write(path, b"2\n")
+        return take()
+
+    monkeypatch.setattr(reader.source, "_take", late)
+    assert reader.lines() == b"1\n2\n"
+
+
 def test_truncation_without_a_copy_is_told(path: Path, follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
     """The file is read from its start."""
     path.touch()
@@ -858,6 +898,20 @@ def test_a_cursor_of_another_source_starts_at_the_end(
     assert "is read from now on" in caplog.text
 
 
+def test_the_cursor_of_another_log_starts_at_the_end(
+    path: Path, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The configuration names another path now: its old lines are history."""
+    path.touch()
+    cursor = follow(path).cursor
+    other = path.parent / "secure"
+    write(other, b"old\n")
+    reader = follow(other, cursor)
+    write(other, b"new\n")
+    assert reader.lines() == b"new\n"
+    assert f"the stored position is of {path}" in caplog.text
+
+
 def test_no_descriptors_left_is_waited_out(path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full table is no reason to take a file for lost."""
     path.touch()
@@ -891,6 +945,39 @@ def test_a_directory_that_never_holds_still_is_looked_at_later(
     assert reader.lines() == b""
     write(path, b"new\n")
     assert reader.lines() == b"new\n"
+
+
+def test_a_listing_that_changes_all_the_time_is_not_believed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is being renamed may be missing in it."""
+    inodes = iter(range(100))
+    monkeypatch.setattr(rotated, "_list", lambda _: ([], rotated.Generation(str(path), (0, next(inodes)), 0)))
+    with pytest.raises(rotated.MovedError):
+        rotated.generations(str(path))
+
+
+def test_a_name_that_is_gone_when_it_is_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has another name now: the listing is not believed. A symlink to nothing is passed over."""
+    Path(f"{path}.1").symlink_to("nowhere")
+    assert rotated.generations(str(path)) == ([], None)
+    Path(f"{path}.1").unlink()
+    Path(f"{path}.1").touch()
+    entries = list(os.scandir(path.parent))
+    Path(f"{path}.1").rename(f"{path}.2")
+    monkeypatch.setattr(os, "scandir", lambda _: entries)
+    with pytest.raises(rotated.MovedError):
+        rotated.generations(str(path))
+
+
+def test_a_rotated_file_whose_status_is_refused_is_passed_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a directory that may be listed but not entered."""
+    Path(f"{path}.1").touch()
+
+    def refuse(*_: object, **__: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        assert rotated.rotated(str(path)) == []
 
 
 def test_a_name_that_means_another_file_than_was_listed(path: Path) -> None:
