@@ -140,6 +140,11 @@ class Store:
         """Let go of the file."""
         self._db.close()
 
+    def __del__(self) -> None:
+        """A store that nobody holds any more lets go too, also one that was refused while it opened."""
+        if hasattr(self, "_db"):
+            self._db.close()
+
     def check(self) -> None:
         """Read the whole file and raise StoreError where it is damaged."""
         with self._errors():

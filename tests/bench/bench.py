@@ -201,13 +201,15 @@ def main() -> None:
     parser.add_argument("--logins", type=int, default=300)
     parser.add_argument("--idle", type=int, default=120, help="seconds of doing nothing")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="usm-bench-"))
+    place = Path(tempfile.mkdtemp(prefix="usm-bench-"))
+    folder = place / "var" / "log"  # the directories on the way are watched too, and others write to /tmp
+    folder.mkdir(parents=True)
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} processors")
     try:
         live(folder, options.logins, options.idle)
         throughput(folder, options.lines, options.repeats)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(place)
 
 
 if __name__ == "__main__":
