@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     except SourceError as error:
         if not options.or_demo:
             raise
-        _say(f"there is nothing to watch here: {error}. Here is a recorded day instead:")
+        _say(f"there is nothing to watch here: {str(error).rstrip('.')}. Here is a recorded day instead:")
         return demo(options)
     if not loaded.notify:
         hint = _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
