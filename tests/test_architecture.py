@@ -48,6 +48,7 @@ class Law(NamedTuple):
 LAW = {
     # the core and the two edges
     "usm.core.*": Law(CORE, PURE),
+    "usm.core.programs.*": Law(CORE, PURE),
     "usm.sources.*": Law((*CORE, *ERRORS, *SOURCES), PURE | FILES | {"subprocess"}),
     "usm.channels.*": Law((*CORE, *ERRORS, *CHANNELS), PURE),
     # each of these has one library that nobody else has
@@ -55,6 +56,8 @@ LAW = {
     "usm.transport": Law(("usm", *CORE, *ERRORS), PURE | FILES | NETWORK | {"_typeshed"}),
     "usm.config": Law((*CORE, *ERRORS, *SOURCES, *CHANNELS), PURE | FILES | {"difflib", "yaml"}),
     "usm.host": Law((*CORE, *ERRORS), PURE | FILES | {"socket"}),  # to ask the routing table for its own address
+    "usm.system": Law((*CORE, *ERRORS), PURE | FILES | {"subprocess"}),
+    "usm.people": Law((*CORE, *ERRORS), PURE | FILES | {"binascii", "glob"}),
     # the two halves share only the store
     "usm.ingest": Law((*CORE, *ERRORS, "usm.store"), PURE),
     "usm.deliver": Law((*CORE, *ERRORS, *CHANNELS, "usm.store"), PURE | {"logging", "threading"}),

@@ -19,7 +19,8 @@ from usm import cli, config
 from usm.channels import CHANNELS
 from usm.channels.feishu import REPLIES
 from usm.core.model import END_REASONS, NORMAL_ENDS, Deferred, Record, Rejected, Sent
-from usm.core.recognize import PROGRAMS, ROWS, recognize
+from usm.core.programs import PROGRAMS
+from usm.core.recognize import recognize
 from usm.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from tests.bench import corpus
 from usm.core.decode import Stamps
 from usm.core.model import LOGIN, LOGOUT, Batch, Event, Host, Session
 from usm.errors import StoreError
-from usm.ingest import ingest
+from usm.ingest import Intake, Watch, ingest
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def contents(store: Store) -> Contents:
 
 def take(store: Store, batches: Iterable[bytes], *, channels: Sequence[str] = ("feishu",)) -> list[Event]:
     """Ingest batches one after the other; the cursor is the number of bytes read."""
-    stamps, at = Stamps(UTC, NOW), 0
+    intake, at = Intake(Stamps(UTC, NOW)), 0
     told: list[Event] = []
     for data in batches:
         at += len(data)
-        told += ingest(store, "file:a", Batch(data, str(at)), stamps=stamps, host=HOST, channels=channels, now=NOW)
+        told += ingest(store, "file:a", Batch(data, str(at)), intake, Watch(HOST, channels), NOW)
     return told
 
 

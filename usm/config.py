@@ -26,7 +26,7 @@ DEFAULT_PATH = "/etc/user-session-monitor/config.yaml"
 DEFAULT_STATE = "/var/lib/user-session-monitor/state.db"
 DEFAULT_PIDFILE = "/run/user-session-monitor/user-session-monitor.pid"
 LANGUAGES = ("zh", "en")
-SOURCES = ("auto", "file")
+SOURCES = ("auto", "journal", "file")
 # Keys of the older tool that have no meaning here: it watched the hardware too.
 _OLD_MONITORS = ("run_mode", "system", "tcp", "hardware", "heartbeat", "process", "network", "server")
 _OLD_CHANNELS = ("dingtalk", "telegram", "email")
@@ -58,6 +58,7 @@ class Config:
     log_file: Optional[str] = None
     state: str = DEFAULT_STATE
     pidfile: str = DEFAULT_PIDFILE
+    people: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notify: tuple[Notify, ...] = ()
     warnings: tuple[str, ...] = ()
     path: Optional[str] = None
@@ -166,7 +167,7 @@ class _Reader:
         return self._beside
 
     def config(self, data: Mapping[str, Any]) -> Config:
-        self._unknown(data, "", ("language", "monitor", "state", "pidfile", "notify", "feishu"))
+        self._unknown(data, "", ("language", "monitor", "state", "pidfile", "people", "notify", "feishu"))
         monitor = self._section(data, "monitor", "")
         for key in _OLD_MONITORS:
             if key in monitor:
@@ -178,16 +179,33 @@ class _Reader:
         log_file = self._text(monitor, "log_file", "monitor")
         if log_file is not None and log_file != "auto" and not os.path.isabs(log_file):
             self._problem("monitor.log_file", "must be `auto` or an absolute path such as /var/log/auth.log")
+        if log_file not in (None, "auto") and source == "journal":
+            self._problem("monitor.log_file", "has no meaning beside `source: journal`; remove one of them")
         return Config(
             language=self._choice(data, "language", "", LANGUAGES) or "zh",
             source=source or "auto",
             log_file=None if log_file == "auto" else log_file,
             state=self._text(data, "state", "") or default_state(),
             pidfile=self._text(data, "pidfile", "") or DEFAULT_PIDFILE,
+            people=self._people(data),
             notify=self._notify(data),
             warnings=tuple(self.warnings),
             path=self.path,
         )
+
+    def _people(self, data: Mapping[str, Any]) -> dict[str, str]:
+        """Read whose keys are whose: key → name."""
+        owners: dict[str, str] = {}
+        for name, keys in self._section(data, "people", "").items():
+            where = _join("people", _shown(name))
+            listed = keys if isinstance(keys, list) else [keys]
+            if not isinstance(name, str) or not listed or not all(isinstance(k, str) and k for k in listed):
+                self._problem(where, "must be a name with a list of key fingerprints (SHA256:…) or certificate ids")
+                continue
+            for key in listed:
+                if owners.setdefault(key, name) != name:
+                    self._problem(where, f"has a key that belongs to {owners[key]} already; remove one of them")
+        return owners
 
     def _notify(self, data: Mapping[str, Any]) -> tuple[Notify, ...]:
         sections = dict(self._section(data, "notify", ""))

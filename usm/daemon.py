@@ -1,4 +1,8 @@
-"""The running monitor: one thread reads and commits, one for each channel delivers; signals end it in order."""
+"""The running monitor: one thread reads and commits, one for each channel delivers; signals end it in order.
+
+The reader also holds the open sessions against the system, at the start as soon as the log is read to its end, then
+once a minute; a doubt is looked at again a few seconds later.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,25 @@ import os
 import signal
 import sys
 import threading
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core.decode import Stamps
-from usm.core.text import Look
+from usm.core.model import UNOBSERVED, VANISHED
+from usm.core.programs import IDENTIFIERS
+from usm.core.reconcile import first_look
+from usm.core.recognize import recognize
+from usm.core.text import Look as Style
 from usm.deliver import TICK, Worker
 from usm.errors import StoreError
 from usm.host import identify, local_zone, os_release
-from usm.ingest import ingest
-from usm.sources import SOURCES
-from usm.sources.locate import find_log
+from usm.ingest import Intake, Watch, compare, ingest
+from usm.people import People, uid_of
+from usm.sources import open_source
+from usm.sources.locate import choose
 from usm.store import Store
+from usm.system import Presence
 from usm.transport import Transport
 
 if TYPE_CHECKING:
@@ -28,11 +40,14 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from usm.config import Config, Notify
-    from usm.core.model import Batch, Host
+    from usm.core.model import Batch, Event, Seat
+    from usm.core.reconcile import Look
 
 log = logging.getLogger(__name__)
 _DISK = 5.0  # seconds between tries to commit a batch while the disk refuses
 _LEAVE = 5.0  # seconds that a worker gets to finish the message in hand
+_DOUBT = 5.0  # seconds between two looks at what the log does not say; the journal is late by up to half a second
+_GAP = timedelta(seconds=90)  # a window without a monitor that is worth a warning; while it runs, TICK proves it
 
 
 class Monitor:
@@ -44,21 +59,31 @@ class Monitor:
     def __init__(
         self, config: Config, notify: Sequence[Notify], clock: Callable[[], datetime], jitter: Callable[[], float]
     ) -> None:
-        self.path = config.log_file or find_log(os_release())
-        self._store, self._lock = open_store(config.state)
         self._clock = clock
         self._stop = threading.Event()
-        self._name = f"file:{self.path}"
-        cursor = self._store.cursor(self._name)
-        self._source = SOURCES["file"](self.path, cursor)
-        if cursor is None:
-            with self._store.transaction() as tx:  # from here on what is written is ours to tell
-                tx.checkpoint(self._name, self._source.position(), clock())
-        look = Look(config.language, local_zone())
-        self._channels = [n.name for n in notify]
+        path, why = choose(config.source, config.log_file, os_release())
+        self._store, self._lock = open_store(config.state)
+        self._started = clock()
+        self._watched = self._store.watched()
+        self.name, self._source = open_source(path, self._store.cursor, self._watched, IDENTIFIERS)
+        self.why = why
+        with self._store.transaction() as tx:  # from here on what is written is ours to tell
+            tx.checkpoint(self.name, self._source.position(), self._started)
+        self._intake = Intake(Stamps(local_zone(), self._started), journal=path is None)
+        self._presence = Presence()
+        boot, booted = self._presence.boot()
+        host = identify()._replace(boot=boot, booted=booted)
+        self._watch = Watch(
+            host,
+            [n.name for n in notify],
+            People(config.people).owner,
+            uid_of,
+            None if self._watched is None else self._started,
+        )
+        style = Style(config.language, local_zone())
         self._transports = [Transport(sys.stdout) for _ in notify]
         self._workers = [
-            Worker(n.name, n.channel, n.limits, look, Store(config.state), transport.send, clock, jitter)
+            Worker(n.name, n.channel, n.limits, style, Store(config.state), transport.send, clock, jitter)
             for n, transport in zip(notify, self._transports)
         ]
 
@@ -66,7 +91,12 @@ class Monitor:
         """Watch until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        log.info("watching %s, state in %s", self.path, self._store.path)
+        log.info("watching %s (%s), state in %s", self.name, self.why, self._store.path)
+        if self._watched is not None and self._started - self._watched[1] > _GAP:
+            log.warning(
+                "nobody watched from %s to %s; what the log has of that time is told now, marked as late",
+                *(moment.isoformat(timespec="seconds") for moment in (self._watched[1], self._started)),
+            )
         threads = [
             threading.Thread(target=_deliver, args=(worker, transport), name=worker.name, daemon=True)
             for worker, transport in zip(self._workers, self._transports)
@@ -76,12 +106,7 @@ class Monitor:
         # A batch makes a hundred thousand short-lived tuples and no cycles; looking for those costs a third more.
         gc.freeze()
         gc.set_threshold(100_000, 20, 20)
-        host, stamps = identify(), Stamps(local_zone(), self._clock())
-        while not self._stop.is_set():
-            batch = self._source.read(TICK)
-            if batch is not None:
-                stamps.advance(self._clock())
-                self._commit(batch, stamps, host)
+        self._read()
         for worker in self._workers:
             worker.stop()
         for thread in threads:
@@ -90,19 +115,72 @@ class Monitor:
         self._store.close()
         os.close(self._lock)
 
+    def _read(self) -> None:
+        """Take in what the source gives, and look at the system whenever that is due and the log is read to its end."""
+        look = first_look(self._started if self._watched is None else self._watched[1])
+        reason, due = UNOBSERVED, time.monotonic()
+        while not self._stop.is_set():
+            batch = self._source.read(max(0.0, due - time.monotonic()))
+            if batch is not None:
+                self._take(batch)
+            elif self._stop.is_set():
+                return
+            if time.monotonic() >= due and (batch is None or not batch.behind):
+                look = self._look(look, reason)
+                reason, due = VANISHED, time.monotonic() + (_DOUBT if look.doubts else TICK)
+
+    def _take(self, batch: Batch) -> None:
+        self._intake.stamps.advance(self._clock())
+        self._commit(lambda now: ingest(self._store, self.name, batch, self._intake, self._watch, now))
+
+    def _look(self, before: Look, reason: str) -> Look:
+        """Compare the open sessions with the system; the look before stands where that could not be written down."""
+        after = before
+
+        def work(now: datetime) -> list[Event]:
+            nonlocal after
+            leaders = [s.leader for s in self._store.sessions() if s.leader is not None]
+            system = self._presence.look(leaders)
+            told, after = compare(
+                self._store,
+                self.name,
+                system,
+                self._watch,
+                before,
+                now,
+                self._inquire,
+                reason=reason,
+                since=self._started,
+            )
+            return told
+
+        self._commit(work)
+        return after
+
+    def _inquire(self, seats: Sequence[Seat]) -> tuple[list[Seat], list[Event]]:
+        """Find out of who is on without our knowing: what sshd's process is connected to, and what the log still has."""
+        intake = Intake(Stamps(local_zone(), self._clock()), journal=self._intake.journal)
+        lines = self._source.history([seat.leader for seat in seats], min(seat.start for seat in seats))
+        records = (intake.decode(line) for line in lines)
+        events = [
+            event for event in (recognize(record) for record in records if record is not None) if event is not None
+        ]
+        found = []
+        for seat in seats:
+            ip, port = self._presence.peer(seat.leader) if seat.service == "sshd" else (None, None)
+            found.append(seat._replace(source_ip=ip or seat.source_ip, source_port=port))
+        return found, events
+
     def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._stop.set()
         self._source.wake()
 
-    def _commit(self, batch: Batch, stamps: Stamps, host: Host) -> None:
-        """Take a batch in; while the disk refuses, the same batch again: the log keeps what comes after it."""
+    def _commit(self, work: Callable[[datetime], list[Event]]) -> None:
+        """Do one transaction's work; while the disk refuses, the same again: the log keeps what comes after it."""
         said = ""
         while True:
-            now = self._clock()
             try:
-                told = ingest(
-                    self._store, self._name, batch, stamps=stamps, host=host, channels=self._channels, now=now
-                )
+                told = work(self._clock())
             except StoreError as error:
                 if str(error) != said:
                     said = str(error)

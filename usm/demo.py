@@ -14,7 +14,7 @@ from usm.core.decode import Stamps
 from usm.core.model import Batch, Host
 from usm.core.text import Look
 from usm.deliver import Worker
-from usm.ingest import ingest
+from usm.ingest import Intake, Watch, ingest
 from usm.store import Store
 from usm.transport import Transport
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+_HOST = Host("web01", ("192.0.2.10",))
 SPEED = 3600.0  # an hour of the recorded day takes a second
 _LONGEST = 1.5  # seconds; nobody waits through a recorded night
 
@@ -31,6 +32,7 @@ def play(language: str, clock: Callable[[], datetime], sleep: Callable[[float], 
     lines = files("usm").joinpath("demo.log").read_bytes().split(b"\n")[:-1]
     zone = getattr(Stamps(timezone.utc, clock()).of(lines[0]), "tzinfo", None) or timezone.utc  # the recorded place's
     store, stamps, look = Store(":memory:"), Stamps(zone, clock()), Look(language, zone)
+    intake = Intake(stamps)
     worker = Worker("console", Console(), (), look, store, Transport(out).send, clock, lambda: 0.0)
     previous = None
     for line in lines:
@@ -39,10 +41,7 @@ def play(language: str, clock: Callable[[], datetime], sleep: Callable[[float], 
             sleep(min(_LONGEST, max(0.0, (time - previous).total_seconds() / SPEED)))
         previous = time or previous
         out.write(f"  {line.decode('utf-8', 'backslashreplace').rstrip()}\n")
-        batch = Batch(line + b"\n", "")
-        ingest(
-            store, "demo", batch, stamps=stamps, host=Host("web01", ("192.0.2.10",)), channels=("console",), now=clock()
-        )
+        ingest(store, "demo", Batch(line + b"\n", ""), intake, Watch(_HOST, ("console",)), clock())
         while worker.step() == 0.0:
             pass
     failed = sum(count for failure in store.failures() for *_, count in failure.who)

@@ -5,56 +5,170 @@ Killed before the commit: nothing happened, the lines are read again. Killed aft
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.alert import alert_for
-from usm.core.decode import Stamps, decode_syslog
+from usm.core.decode import decode_syslog
+from usm.core.journal import decode_journal
 from usm.core.pair import pair
+from usm.core.reconcile import adopted, ended_with_boot, reconcile
 from usm.core.recognize import recognize
-from usm.core.sieve import sift
+from usm.core.sieve import Sifted, sift
 from usm.core.tally import tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from usm.core.model import Batch, Event, Host
-    from usm.store import Store
+    from usm.core.decode import Stamps
+    from usm.core.model import Batch, Event, Host, Record, Seat, System
+    from usm.core.pair import Pairing
+    from usm.core.reconcile import Look
+    from usm.store import Store, Transaction
+
+    Owner = Callable[[Optional[str], Optional[str]], tuple[Optional[str], Optional[str]]]
 
 _BULK = 65536  # bytes; from here on a batch asks for so many sessions that reading all open ones is cheaper
+_SLACK = timedelta(seconds=2)  # the moment of the boot is known by whole seconds
+EARLIER = "earlier"  # in place of a boot's id, where a log file tells no more than that
 
 
-def ingest(
-    store: Store, source: str, batch: Batch, *, stamps: Stamps, host: Host, channels: Sequence[str], now: datetime
-) -> list[Event]:
-    """Take in a batch and commit it; return the events that were told to `channels`.
+class Watch(NamedTuple):
+    """For whom events are recognised and told: the machine, whose key it is, the channels.
+
+    `owner` gives the person and the comment that belong to a user's key, `uid_of` a user's uid.
+    `late`: what happened before it is told late; None while nothing is.
+    """
+
+    host: Host
+    channels: Sequence[str] = ()
+    owner: Owner = lambda _user, _key: (None, None)
+    uid_of: Callable[[str], Optional[int]] = lambda _user: None
+    late: Optional[datetime] = None
+
+
+class Intake:
+    """Reads the lines of one source: it knows their form, the year of their stamps, and the boot they were of."""
+
+    def __init__(self, stamps: Stamps, *, journal: bool = False) -> None:
+        self.stamps = stamps
+        self.journal = journal
+        self._last: Optional[Record] = None
+
+    def decode(self, line: bytes) -> Optional[Record]:
+        """One line → Record, or None."""
+        return decode_journal(line, self.stamps.zone) if self.journal else decode_syslog(line, self.stamps)
+
+    def sift(self, data: bytes) -> Sifted:
+        """Whole lines → what is worth reading; of the journal only that was asked for in the first place."""
+        return Sifted([line for line in data.split(b"\n") if line], []) if self.journal else sift(data)
+
+    def take(self, tx: Transaction, line: bytes, watch: Optional[Watch] = None) -> list[Event]:
+        """Take in one line; return what it completed, in the order to be told. A failed login only goes through."""
+        record = self.decode(line)
+        if record is None:
+            return []
+        told = self._boot(tx, record)
+        event = recognize(record)
+        if event is None or (event.kind == model.FAILED and event.uid and not self._speaks(tx, event, watch)):
+            return told
+        if event.kind == model.LOGIN and watch is not None:
+            person, comment = watch.owner(event.user, event.key)
+            event = event._replace(person=person, comment=comment, boot=event.boot or _boot_of(event, watch.host))
+        return told + _put(tx, pair(event, tx.related(event)))
+
+    @staticmethod
+    def _speaks(tx: Transaction, event: Event, watch: Optional[Watch]) -> bool:
+        """Tell whether the user whose process wrote this is the one it speaks of."""
+        if watch is not None and watch.uid_of(event.user or "") == event.uid:
+            return True
+        return any(session.user == event.user for session in tx.of_uid(event.host, event.uid))
+
+    def _boot(self, tx: Transaction, record: Record) -> list[Event]:
+        """A record of another boot: whoever was on before it is not any more."""
+        last, self._last = self._last, record if record.boot is not None else self._last
+        if record.boot is None or (last is not None and last.boot == record.boot):
+            return []
+        seen = record.time if last is None else last.time
+        return _put(tx, ended_with_boot(tx.open(), record.boot, seen, record.time)) if last is not None else []
+
+
+def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch, now: datetime) -> list[Event]:
+    """Take in a batch and commit it; return the events that were told to the channels.
 
     Raises StoreError; then nothing of the batch happened, and it can be taken in again.
     """
-    sifted = sift(batch.data)
+    sifted = intake.sift(batch.data)
     told: list[Event] = []
     failed: list[Event] = []
     with store.transaction() as tx:
         if len(batch.data) > _BULK:
             tx.preload()
         for line in sifted.lines:
-            record = decode_syslog(line, stamps)
-            event = None if record is None else recognize(record)
-            if event is None:
-                continue
-            if event.kind == model.FAILED:
-                failed.append(event)
-                continue
-            pairing = pair(event, tx.related(event))
-            for session in pairing.sessions:
-                tx.put(session)
-            if channels:
-                told += pairing.events
-        tx.add_failures(tally(failed, sifted.folds, stamps))
-        for event in told:
-            alert = alert_for(event, host)
-            if alert is not None:
-                tx.enqueue(alert, channels, now)
+            for event in intake.take(tx, line, watch):
+                (failed if event.kind == model.FAILED and event.target is None else told).append(event)
+        tx.add_failures(tally(failed, sifted.folds, intake.stamps))
+        told = _tell(tx, told, watch, now)
         tx.checkpoint(source, batch.cursor, now)
+    return told
+
+
+def compare(
+    store: Store,
+    source: str,
+    system: System,
+    watch: Watch,
+    before: Look,
+    now: datetime,
+    inquire: Callable[[Sequence[Seat]], tuple[Sequence[Seat], Sequence[Event]]],
+    *,
+    reason: str,
+    since: datetime,
+) -> tuple[list[Event], Look]:
+    """Hold the open sessions against the system and commit what follows; return the events told, and this look.
+
+    `inquire` finds out more of seats that nobody knows, and what the log still has of them; who came before `since` is
+    not told.
+    """
+    with store.transaction() as tx:
+        pairing, look = reconcile(tx.open(), system, watch.host, before, now, reason=reason)
+        told = _put(tx, pairing)
+        strangers = [seat for seat in system.seats if seat.leader in look.unknown & before.unknown]
+        seats, lines = inquire(strangers) if strangers else ((), ())
+        for seat in seats:
+            session, login = adopted(seat, lines, watch.host)
+            person, comment = watch.owner(login.user, login.key)
+            tx.put(session._replace(person=person, comment=comment))
+            if login.time >= since:
+                told.append(login._replace(person=person, comment=comment))
+        tx.watched(source, now)
+        return _tell(tx, told, watch, now), look
+
+
+def _boot_of(event: Event, host: Host) -> Optional[str]:
+    """Return the boot of a line that does not say it, or None where it is another machine's."""
+    if not host.is_called(event.host):
+        return None
+    return host.boot if host.booted is None or event.time >= host.booted - _SLACK else EARLIER
+
+
+def _put(tx: Transaction, pairing: Pairing) -> list[Event]:
+    for session in pairing.sessions:
+        tx.put(session)
+    return list(pairing.events)
+
+
+def _tell(tx: Transaction, events: Iterable[Event], watch: Watch, now: datetime) -> list[Event]:
+    """Record what is no session, and put into the outbox what people are told."""
+    told = []
+    for event in events:
+        if event.kind in (model.PRIVILEGE, model.FAILED):
+            tx.add_event(event)
+        late = watch.late is not None and event.time < watch.late and watch.host.is_called(event.host)
+        alert = alert_for(event, watch.host, late=late)
+        if alert is not None and watch.channels:
+            tx.enqueue(alert, watch.channels, now)
+            told.append(event)
     return told

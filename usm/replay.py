@@ -13,12 +13,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable
 
 from usm.core.alert import event_json
-from usm.core.decode import Stamps, decode_syslog
+from usm.core.decode import Stamps
 from usm.core.model import INFO, Alert, Event
-from usm.core.pair import pair
-from usm.core.recognize import recognize
 from usm.core.text import Look, plain_text
 from usm.errors import SourceError
+from usm.ingest import Intake
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -53,18 +52,16 @@ def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, n
 
 def _events(store: Store, file: Iterable[bytes], stamps: Stamps) -> Iterator[Event]:
     lines = enumerate(file, 1)
+    intake = Intake(stamps)
     more = True
     while more:
         more = False
         with store.transaction() as tx:
             for number, line in lines:
-                record = decode_syslog(line.rstrip(b"\n"), stamps)
-                event = None if record is None else recognize(record)
-                if event is not None:
-                    pairing = pair(event, tx.related(event))
-                    for session in pairing.sessions:
-                        tx.put(session)
-                    yield from (done._replace(line=number) for done in pairing.events)
+                if number == 1:  # no line of syslog's begins so
+                    intake.journal = line.startswith(b"{")
+                for event in intake.take(tx, line.rstrip(b"\n")):
+                    yield event._replace(line=number)
                 if number % _ROUND == 0:
                     more = True
                     break

@@ -50,8 +50,28 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX outbox_pending ON outbox (channel, id) WHERE state = 'pending';
     CREATE INDEX outbox_settled ON outbox (channel, settled);
     """,
+    """
+    ALTER TABLE session ADD COLUMN until INTEGER;
+    ALTER TABLE session ADD COLUMN person TEXT;
+    ALTER TABLE session ADD COLUMN comment TEXT;
+    ALTER TABLE session ADD COLUMN uid INTEGER;
+    ALTER TABLE session ADD COLUMN seat TEXT;
+    ALTER TABLE session ADD COLUMN boot TEXT;
+    ALTER TABLE session ADD COLUMN begun INTEGER;
+    ALTER TABLE session ADD COLUMN hint TEXT;
+    ALTER TABLE session ADD COLUMN hinted INTEGER;
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, time INTEGER NOT NULL, host TEXT NOT NULL, service TEXT NOT NULL,
+        user TEXT, tty TEXT, pid INTEGER, count INTEGER NOT NULL, target TEXT, command TEXT);
+    CREATE INDEX event_time ON event (time);
+    """,
 )
-_COLUMNS = 'id, host, service, user, source_ip, source_port, method, key, tty, leader, start, "end", end_reason'
+# The fields of a Session, in its order.
+_COLUMNS = ", ".join(f'"{name}"' for name in Session._fields)
+_MARKS = ", ".join("?" * len(Session._fields))
+# What may change of a session after its beginning.
+_CHANGING = ("tty", "leader", "end", "end_reason", "until", "uid", "seat", "boot", "begun", "hint", "hinted")
+_CHANGE = ", ".join(f'"{name}" = excluded."{name}"' for name in _CHANGING)
 
 
 class Delivery(NamedTuple):
@@ -77,8 +97,15 @@ def _number(session: str) -> int:
 
 
 def _session(row: tuple[Any, ...]) -> Session:
-    end = None if row[11] is None else _time(row[11])
-    return Session._make((row[0].to_bytes(8, "big", signed=True).hex(), *row[1:10], _time(row[10]), end, row[12]))
+    identity = row[0].to_bytes(8, "big", signed=True).hex()
+    start, end = row[10], None if row[11] is None else _time(row[11])
+    until, hinted = (None if value is None else _time(value) for value in (row[13], row[21]))
+    return Session._make((identity, *row[1:10], _time(start), end, row[12], until, *row[14:21], hinted))
+
+
+def _row(s: Session) -> tuple[Any, ...]:
+    end, until, hinted = (None if time is None else micros(time) for time in (s.end, s.until, s.hinted))
+    return (_number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
 
 
 class Store:
@@ -175,12 +202,25 @@ class Store:
             row = self._db.execute("SELECT cursor FROM checkpoint WHERE source = ?", (source,)).fetchone()
             return None if row is None else str(row[0])
 
+    def watched(self) -> Optional[tuple[str, datetime]]:
+        """Return the source that was read last, and until when it is known to have been watched."""
+        with self._errors():
+            row = self._db.execute("SELECT source, time FROM checkpoint ORDER BY time DESC LIMIT 1").fetchone()
+            return None if row is None else (row[0], _time(row[1]))
+
     def sessions(self, *, everything: bool = False) -> list[Session]:
         """Return the open sessions, or all, oldest first."""
         where = "" if everything else 'WHERE "end" IS NULL'
         with self._errors():
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM session {where} ORDER BY start, id")  # noqa: S608 - constants
             return [_session(row) for row in rows]
+
+    def events(self) -> list[Event]:
+        """Return who acted as whom, and who was refused that, oldest first."""
+        names = "kind, time, host, service, user, tty, pid, count, target, command"
+        with self._errors():
+            rows = self._db.execute(f"SELECT {names} FROM event ORDER BY time, id")  # noqa: S608 - constants
+            return [Event(**{**dict(zip(names.split(", "), row)), "time": _time(row[1])}) for row in rows]
 
     def failures(self) -> list[Failure]:
         """Return the failed logins as they were folded, oldest first."""
@@ -275,16 +315,24 @@ class Transaction:
 
     def related(self, event: Event) -> list[Session]:
         """Return the open sessions that `pair` must know of for this event."""
-        found: dict[str, Session] = {}
         login = event.kind == model.LOGIN
-        if event.source_ip is not None and event.source_port is None and not login:
-            self.flush()
-            sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND host = ? AND (source_ip = ? OR leader = ?)'  # noqa: S608
-            return [_session(row) for row in self._db.execute(sql, (event.host, event.source_ip, event.pid))]
+        if event.kind in (model.HINT, model.LOGOUT) and event.source_port is None:
+            if event.source_ip is not None:  # OpenSSH before 7.2
+                return self._select(
+                    "host = ? AND (source_ip = ? OR leader = ?)", event.host, event.source_ip, event.pid
+                )
+            if event.seat is not None:
+                return self._select("host = ? AND seat = ?", event.host, event.seat)
+            if event.pid is None and event.user is None:  # the whole machine
+                return self._select("host = ?", event.host)
         if login:
             session = self._known(event)
             if session is not None:
                 return [session]
+        found: dict[str, Session] = {}
+        if event.pid is None and event.source_ip is None:  # a program that does not say which process it is
+            where = "host = ? AND service = ? AND user = ? AND leader IS NULL"
+            return self._select(where, event.host, event.service, event.user)
         if login or event.source_ip is None:
             session = self._by_leader(event.host, event.pid)
             if session is not None:
@@ -294,6 +342,19 @@ class Transaction:
             if session is not None:
                 found[session.id] = session
         return list(found.values())
+
+    def open(self) -> list[Session]:
+        """Return all open sessions, oldest first."""
+        return self._select("TRUE")
+
+    def of_uid(self, host: str, uid: Optional[int]) -> list[Session]:
+        """Return the open sessions of a uid."""
+        return self._select("host = ? AND uid = ?", host, uid)
+
+    def _select(self, where: str, *values: object) -> list[Session]:
+        self.flush()
+        sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND {where} ORDER BY start, id'  # noqa: S608 - constants
+        return [_session(row) for row in self._db.execute(sql, values)]
 
     def _known(self, event: Event) -> Optional[Session]:
         """Return the session with the login's very id, open or closed: a log that says it twice opens nothing twice."""
@@ -351,6 +412,15 @@ class Transaction:
             ],
         )
 
+    def add_event(self, event: Event) -> None:
+        """Append who acted as whom, and who was refused that."""
+        facts = (event.user, event.tty, event.pid, event.count, event.target, event.command)
+        self._db.execute(
+            "INSERT INTO event (kind, time, host, service, user, tty, pid, count, target, command) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (event.kind, micros(event.time), event.host, event.service, *facts),
+        )
+
     def enqueue(self, alert: Alert, channels: Sequence[str], due: datetime) -> None:
         """Put an alert into the outbox, once for each channel."""
         row = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(alert),)).lastrowid
@@ -364,15 +434,15 @@ class Transaction:
         sql = "INSERT INTO checkpoint VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET cursor = ?2, time = ?3"
         self._db.execute(sql, (source, cursor, micros(now)))
 
+    def watched(self, source: str, now: datetime) -> None:
+        """Note that the source is still watched."""
+        self._db.execute("UPDATE checkpoint SET time = ? WHERE source = ?", (micros(now), source))
+
     def flush(self) -> None:
         """Write the changed sessions."""
         self._db.executemany(
-            f"INSERT INTO session ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - constants
-            'ON CONFLICT (id) DO UPDATE SET "end" = excluded."end", end_reason = excluded.end_reason',
-            [
-                (_number(s.id), *s[1:10], micros(s.start), None if s.end is None else micros(s.end), s.end_reason)
-                for s in self._changed.values()
-            ],
+            f"INSERT INTO session ({_COLUMNS}) VALUES ({_MARKS}) ON CONFLICT (id) DO UPDATE SET {_CHANGE}",  # noqa: S608 - constants
+            map(_row, self._changed.values()),
         )
         self._changed.clear()
         self._latest = None

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usm.core.model import Event, Record
-from usm.core.recognize import ROWS, address, recognize, refused, unvis
+from usm.core.programs.row import address
+from usm.core.programs.sshd import ROWS, refused, unvis
+from usm.core.recognize import recognize
 
 TIME = datetime(2026, 11, 23, 3, 0, 1, tzinfo=timezone.utc)
 ED = "ED25519 SHA256:9fC0Zx5vZrYIyL3z8a0gJm7fYQzqS2vN0oXrY1bD2cE"

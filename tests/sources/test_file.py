@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import pytest
 
 from usm.errors import SourceError
-from usm.sources import SOURCES, inotify, rotated
+from usm.sources import inotify, rotated
 from usm.sources.file import LINGER, FileSource
 from usm.sources.part import MAX_LINE
 from usm.sources.trail import MOST_PARTS
@@ -1009,7 +1009,7 @@ def test_descriptors_are_not_inherited_and_given_back(path: Path) -> None:
 
 def test_the_registry_knows_it(path: Path) -> None:
     """By the word that the configuration uses."""
-    source: Source = SOURCES["file"](str(path), None)
+    source: Source = FileSource(str(path), None)
     assert source.read(0) is None
     source.close()
 

@@ -1,5 +1,9 @@
 """Make the recordings: `python -m tests.system.record` (as root) writes `tests/data/logs` and `usm/demo.log`.
 
+`python -m tests.system.record machines [SUITE...]` writes `tests/data/machines/SUITE` from a booted Debian: what was
+logged of all scenarios as Debian, RHEL and SUSE do it and in the journal, and the journal of a day of forgeries.
+Records of other programs are left out of the journal; whatever is kept is kept whole.
+
 Every byte of the logs is sshd's, PAM's and rsyslogd's own, with one exception: the stamps of `usm/demo.log` are
 spread over one day. Beside each log lies the truth as the scenarios noted it, one event a line, in the order of
 happening; failures that sshd does not log are left out.
@@ -8,14 +12,19 @@ happening; failures that sshd does not log are left out.
 from __future__ import annotations
 
 import json
+import lzma
 import re
+import socket
 import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Callable
 
+from tests.system import machine_scenarios
+from tests.system.clients import USERS
 from tests.system.lab import DRESSES, Client, Lab
+from tests.system.machine import SUITES, Machine
 from tests.system.scenarios import ALL, BANNERS, FORGED, Fact
 
 HERE = Path(__file__).parents[2]
@@ -112,8 +121,65 @@ def demo() -> None:
     sys.stdout.write(f"{DEMO}: {len(day.log)} lines\n")
 
 
+PROGRAMS = {"sshd", "sshd-session", "sshd-auth", "login", "su", "sudo", "doas", "CRON", "(systemd)", "(sd-pam)"}
+PROGRAMS |= {"systemd-logind", "systemd-journald"}
+UNITS = re.compile(r"session-|Session \S+ of |user@|User Manager|(?:reboot|poweroff|halt|shutdown|multi-user)\.target")
+
+
+def relevant(line: bytes) -> bool:
+    """Say whether a record of the journal is of a program that matters here, or of who forges such."""
+    record = json.loads(line)
+    name = record.get("SYSLOG_IDENTIFIER")
+    told = name == "systemd" and UNITS.search(str(record.get("MESSAGE"))) is not None
+    return name in PROGRAMS or told or record.get("_UID") == str(USERS["mallory"])
+
+
+def journal(lab: Machine) -> bytes:
+    """Return what the journal of a machine holds about sessions."""
+    return b"".join(line + b"\n" for line in lab.journal().split(b"\n")[:-1] if relevant(line))
+
+
+def keep(path: Path, data: bytes, lab: Machine) -> None:
+    """Write a recording that must not tell where it was made."""
+    for word in (lab.root.name, str(HERE), socket.gethostname()):
+        if word.encode() in data:
+            raise ValueError(f"{path.name} holds {word}")
+    path.write_bytes(lzma.compress(data, preset=9) if path.suffix == ".xz" else data)
+
+
+def note(path: Path, truth: list[Fact]) -> None:
+    """Write the truth beside its recording."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in truth), encoding="utf-8")
+
+
+def machine(suite: str) -> None:
+    """Record a release: everything, then the forgeries on another machine."""
+    place = HERE / "tests/data/machines" / suite
+    place.mkdir(parents=True, exist_ok=True)
+    with Machine(suite) as lab:
+        truth = [{"scenario": each.__name__, **row} for each in machine_scenarios.ALL for row in each(lab)]
+        lab.written()
+        for name in ("auth.log", "secure", "messages"):
+            keep(place / f"{name.partition('.')[0]}.log", lab.file(f"var/log/{name}").read_bytes(), lab)
+        keep(place / "journal.json.xz", journal(lab), lab)
+    note(place / "truth.jsonl", truth)
+    with Machine(suite) as lab:
+        beside = machine_scenarios.forged(lab)
+        lab.written()
+        keep(place / "forged.journal.json.xz", journal(lab), lab)
+    note(place / "forged.truth.jsonl", beside)
+    sys.stdout.write(f"{place}: {len(truth)} events\n")
+
+
 def main() -> None:
     """Record everything."""
+    if sys.argv[1:2] == ["machines"]:
+        reason = Machine.missing()
+        if reason:
+            sys.exit(reason)
+        for suite in sys.argv[2:] or SUITES:
+            machine(suite)
+        return
     reason = Lab.missing()
     if reason:
         sys.exit(reason)

@@ -25,23 +25,28 @@ _SHARED = (
     "pid",
     "session",
 )
+_WHOSE = ("person", "comment")
 _MORE = {
-    model.LOGIN: (),
-    model.LOGOUT: ("start", "duration", "end_reason"),
-    model.FAILED: ("invalid_user", "count"),
+    model.LOGIN: _WHOSE,
+    model.LOGOUT: ("start", "duration", "end_reason", "until", *_WHOSE),
+    model.FAILED: ("invalid_user", "count", "target", "command"),
     model.PRIVILEGE: ("target", "command"),
 }
 
 
-def alert_for(event: Event, host: Host) -> Optional[Alert]:
-    """Return what to tell of a completed event, or None: failed logins are counted, not told one by one."""
-    if event.kind == model.FAILED:
+def alert_for(event: Event, host: Host, *, late: bool = False) -> Optional[Alert]:
+    """Return what to tell of a completed event, or None.
+
+    Failed logins are counted, not told one by one. Of su and sudo only what was done on a terminal is told: the
+    rest is automation's, and it is kept. `late`: it happened while nobody watched.
+    """
+    if event.kind == model.FAILED or (event.kind == model.PRIVILEGE and event.tty is None):
         return None
     abnormal = event.kind == model.LOGOUT and event.end_reason not in model.NORMAL_ENDS
     address = host.addresses[0] if host.addresses else None
     facts = json.dumps(event_json(event), sort_keys=True)
     identity = blake2b(facts.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
-    return Alert(identity, event, model.WARNING if abnormal else model.INFO, address)
+    return Alert(identity, event, model.WARNING if abnormal else model.INFO, address, late=late)
 
 
 def event_json(event: Event) -> dict[str, Any]:

@@ -18,8 +18,8 @@ MAX_LINE = 65536  # bytes; no program that we know writes more than 8 kB, longer
 _PRI = rb"(?:<\d{1,3}>)?"
 _STAMP_3164 = rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
 _STAMP_3339 = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
-# busybox's syslogd puts facility.level before the tag.
-_TAG = rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?([^\s:\[\]]{1,48})(?:\[(\d{1,10})\])?:(?: |\Z)(.*)"
+# busybox's syslogd puts facility.level before the tag; gdm's workers have a stray `]` behind theirs.
+_TAG = rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?([^\s:\[\]]{1,48})\]?(?:\[(\d{1,10})\])?:(?: |\Z)(.*)"
 _HEADER = re.compile(_PRI + rb"(?:(" + _STAMP_3164 + rb")|(" + _STAMP_3339 + rb")) (\S{1,255}) " + _TAG, re.DOTALL)
 _SD = rb'(?:-|(?:\[(?:[^\]"\\]|"(?:[^"\\\]]|\\.)*"|\\.)*\])+)'
 _HEADER_5424 = re.compile(
@@ -48,7 +48,7 @@ class Stamps:
     """
 
     def __init__(self, zone: tzinfo, now: datetime) -> None:
-        self._zone = zone
+        self.zone = zone
         self._limit = now + _AHEAD
         self._previous: Optional[datetime] = None
         # "Nov 23 10" → what every stamp of that hour shares; an hour in which the clocks change has no entry.
@@ -73,7 +73,7 @@ class Stamps:
 
     def _infer(self, stamp: bytes, minute: int, second: int) -> Optional[datetime]:
         month, day, hour = _MONTHS.get(stamp[:3], 0), int(stamp[4:6]), int(stamp[7:9])
-        newest = self._limit.astimezone(self._zone).year
+        newest = self._limit.astimezone(self.zone).year
         for year in range(newest, newest - 9, -1):  # 29 February may be eight years back (1896 to 1904)
             try:
                 naive = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the zone is set next
@@ -81,14 +81,14 @@ class Stamps:
                 if (month, day) != (2, 29):
                     return None
                 continue
-            first, second_reading = (_fix(naive.replace(tzinfo=self._zone, fold=fold)) for fold in (0, 1))
+            first, second_reading = (_fix(naive.replace(tzinfo=self.zone, fold=fold)) for fold in (0, 1))
             time = first
             # In the hour that spring leaves out the two readings come in the other order: the first is right there.
             if self._previous is not None and first < self._previous and first < second_reading <= self._limit:
                 time = second_reading
             if time <= self._limit:
                 steady = {
-                    _fix(naive.replace(minute=m, tzinfo=self._zone, fold=fold)).tzinfo
+                    _fix(naive.replace(minute=m, tzinfo=self.zone, fold=fold)).tzinfo
                     for m in (0, 59)
                     for fold in (0, 1)
                 }

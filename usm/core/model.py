@@ -6,12 +6,15 @@ some hundred thousand of them, and a frozen dataclass takes three times as long 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
 from typing import NamedTuple, Optional, Union
 
 LOGIN, LOGOUT, FAILED, PRIVILEGE = "login", "logout", "failed", "privilege"
 KINDS = (LOGIN, LOGOUT, FAILED, PRIVILEGE)
+# Evidence that is never told itself: it explains how a session ends that ends soon, or says more of an open one.
+HINT, DETAIL = "hint", "detail"
 
 # How a session ended; only what the evidence supports (the texts are in core/text.py).
 DISCONNECTED = "disconnected"  # the client said goodbye
@@ -68,13 +71,22 @@ class Batch(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The header fields of one log line (words of RFC 5424); `time` is aware, `message` one line of text."""
+    """The header fields of one log line (words of RFC 5424); `time` is aware, `message` one line of text.
+
+    What follows only the journal knows, and its writer could not choose it. `uid`: whose authority the record has
+    (0 also for a set-user-ID program that its executable proves). `boot`: the boot it is of. `leader` and `seat`:
+    the process and the session that logind or systemd speaks of.
+    """
 
     time: datetime
     host: str
     appname: str
     pid: Optional[int]
     message: str
+    uid: Optional[int] = None
+    boot: Optional[str] = None
+    leader: Optional[int] = None
+    seat: Optional[str] = None
 
 
 class Event(NamedTuple):
@@ -82,6 +94,9 @@ class Event(NamedTuple):
 
     A `logout` as recognised is only evidence that a session ended; `pair` completes it
     (session, start, duration in seconds) or finds that no session was open and drops it.
+    `until`: the latest that it can have happened, where `time` is only the earliest. `person`: who the configuration
+    says the key belongs to; `comment`: what the account's owner wrote beside it. `uid`: in evidence, of the user whose
+    process wrote it; in a login, of the account. `seat`: the session's id in logind.
     """
 
     kind: str
@@ -105,6 +120,11 @@ class Event(NamedTuple):
     target: Optional[str] = None
     command: Optional[str] = None
     line: Optional[int] = None
+    person: Optional[str] = None
+    comment: Optional[str] = None
+    uid: Optional[int] = None
+    seat: Optional[str] = None
+    boot: Optional[str] = None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -134,7 +154,13 @@ class Failure(NamedTuple):
 
 
 class Session(NamedTuple):
-    """One connection or one seat, opened once and closed once; `leader` is the pid that owns it."""
+    """One connection or one seat, opened once and closed once; `leader` is the pid that owns it.
+
+    `until`: the latest that it can have ended, where `end` is only the earliest. `hint`, `hinted`: how it will have
+    ended if it ends soon, and when that was said. `boot`: the boot it belongs to, where it is one of this machine;
+    `begun`: when the leader was started, in clock ticks since that boot: it tells the process from a later one of the
+    same pid. `uid`: of the account, where PAM told; `seat`: its id in logind.
+    """
 
     id: str
     host: str
@@ -149,23 +175,66 @@ class Session(NamedTuple):
     start: datetime
     end: Optional[datetime] = None
     end_reason: Optional[str] = None
+    until: Optional[datetime] = None
+    person: Optional[str] = None
+    comment: Optional[str] = None
+    uid: Optional[int] = None
+    seat: Optional[str] = None
+    boot: Optional[str] = None
+    begun: Optional[int] = None
+    hint: Optional[str] = None
+    hinted: Optional[datetime] = None
+
+
+class Seat(NamedTuple):
+    """Somebody who is on according to the system itself; `begun` as in a session, `start` by the wall clock."""
+
+    leader: int
+    begun: int
+    start: datetime
+    user: str
+    service: str
+    source_ip: Optional[str] = None
+    source_port: Optional[int] = None
+    tty: Optional[str] = None
+    id: Optional[str] = None
+
+
+class System(NamedTuple):
+    """What the system itself says: who is on, and of the processes that were asked for, which are there.
+
+    `begun`: for each pid that is there, when it was started, in clock ticks since the boot, and by the wall clock.
+    """
+
+    seats: tuple[Seat, ...]
+    begun: Mapping[int, tuple[int, datetime]]
 
 
 class Host(NamedTuple):
-    """The machine the monitor runs on: its name and its addresses (the first is the one shown)."""
+    """The machine the monitor runs on: its name, its addresses (the first is the one shown), and its boot."""
 
     name: str
     addresses: tuple[str, ...] = ()
+    boot: Optional[str] = None
+    booted: Optional[datetime] = None
+
+    def is_called(self, name: str) -> bool:
+        """Tell whether a log means this machine by `name`; rsyslog leaves the domain out."""
+        return name.partition(".")[0].lower() == self.name.partition(".")[0].lower()
 
 
 class Alert(NamedTuple):
-    """What people are told: one event, how grave it is, and the host's address; `test` marks a trial message."""
+    """What people are told: one event, how grave it is, and the host's address.
+
+    `test` marks a trial message, `late` one of something that happened while the monitor was not watching.
+    """
 
     id: str
     event: Event
     severity: str
     address: Optional[str] = None
     test: bool = False
+    late: bool = False
 
 
 class Post(NamedTuple):

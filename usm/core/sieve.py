@@ -2,7 +2,7 @@
 
 Catching up with a million lines is affordable only if the noise never becomes a Python object. One
 expression, built for the header that the chunk's lines share (length of the stamp, host name), runs over
-the whole chunk; it asks the beginning of each message against the hints of `recognize.ROWS`.
+the whole chunk; it asks the beginning of each message against the hints of the rows in `core/programs`.
 A line of another shape always passes, so the sieve decides nothing: `decode` and `recognize` read every
 line that passes from its first byte, and a test holds both ways against each other.
 
@@ -16,7 +16,9 @@ from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple, Optional
 
-from usm.core.recognize import PROGRAMS, ROWS
+from usm.core.programs import PROGRAMS
+from usm.core.programs.sshd import SSHD
+from usm.core.recognize import REPEATED
 
 _BSD = re.compile(rb"(?:<\d{1,3}>)?([A-Z].{14}|\d{4}-\S{15,30}) (\S{1,255}) ")
 _IETF = re.compile(rb"<\d{1,3}>1 (\S{19,32}) (\S{1,255}) ")
@@ -41,17 +43,23 @@ class Sifted(NamedTuple):
 @lru_cache(maxsize=32)
 def _expression(stamp: int, host: bytes, *, ietf: bool) -> re.Pattern[bytes]:
     """Groups: a line that passes · in it, the facts that a foldable failure is counted by · a line of another shape."""
-    tags = b"(?:" + b"|".join(re.escape(name.encode()) for name in PROGRAMS) + b")"
-    hints = b"|".join(row.hint for row in ROWS if row.hint)
     name = re.escape(host)
     if ietf:
-        head, tag = rb"<\d{1,3}>1 [^ \n]{%d} %s " % (stamp, name), tags + rb" \d{1,10} \S{1,32} -  ?"
+        head, level = rb"<\d{1,3}>1 [^ \n]{%d} %s " % (stamp, name), b""
+        number, maybe = rb" \d{1,10} \S{1,32} -  ?", rb" \S{1,128} \S{1,32} -  ?"
     else:
-        head, tag = rb".{%d} %s " % (stamp, name), rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?" + tags + rb"\[\d{1,10}\]: "
-    return re.compile(
-        rb"\n(?:(%s%s(?:Failed (?!keyboard-interactive/pam )(.*) port \d{1,5} ssh2(?=\n)|(?:%s).*))|((?!%s).+))"
-        % (head, tag, hints, head)
-    )
+        head, level = rb".{%d} %s " % (stamp, name), rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?"
+        number, maybe = rb"\]?\[\d{1,10}\]: ", rb"\]?(?:\[\d{1,10}\])?: "
+    failed = rb"Failed (?!keyboard-interactive/pam )(.*) port \d{1,5} ssh2(?=\n)"
+    tails = []
+    for program in PROGRAMS:
+        hints = [row.hint for row in program.rows if row.hint]
+        if hints:
+            tags = b"(?:" + b"|".join(re.escape(tag.encode()) for tag in program.tags) + b")"
+            tails.append(tags + (maybe if program.unnumbered else number))
+            fold = failed + b"|" if program is SSHD else b""
+            tails[-1] += b"(?:" + fold + b"(?:" + b"|".join((*hints, re.escape(REPEATED.encode()))) + b").*)"
+    return re.compile(rb"\n(?:(%s%s(?:%s))|((?!%s).+))" % (head, level, b"|".join(tails), head))
 
 
 def _shape(data: bytes) -> Optional[tuple[int, bytes, bool]]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Optional
 
 from usm.core.decode import Stamps, decode_syslog
 from usm.core.model import Event, Failure
-from usm.core.recognize import address, refused
+from usm.core.programs.row import address
+from usm.core.programs.sshd import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

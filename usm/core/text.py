@@ -77,6 +77,9 @@ _WORDS = {
         "tty": "终端",
         "service": "服务",
         "key": "密钥",
+        "person": "使用者",
+        "comment": "密钥备注",
+        "late": "补报（发生时监控未运行）",
     },
     "en": {
         "abnormal": "{} (abnormal)",
@@ -106,6 +109,9 @@ _WORDS = {
         "tty": "Terminal",
         "service": "Service",
         "key": "Key",
+        "person": "Person",
+        "comment": "Key comment",
+        "late": "reported late (the monitor was not running when it happened)",
     },
 }
 _REASONS = {
@@ -192,6 +198,8 @@ def facts(alert: Alert, language: str, zone: tzinfo, *, tame: Callable[[str], st
         ("server", clean(event.host)),
         ("server address", _cleaned(alert.address)),
         ("user", chosen(event.user) or words["unknown"]),
+        ("person", chosen(event.person)),
+        ("comment", None if event.person else chosen(event.comment)),
         ("address", _cleaned(event.source_ip)),
         *_course(event, Look(language, zone)),
         ("target", chosen(event.target)),
@@ -201,6 +209,7 @@ def facts(alert: Alert, language: str, zone: tzinfo, *, tame: Callable[[str], st
         ("tty", _cleaned(event.tty)),
         ("service", None if event.service == "sshd" else clean(event.service)),
         ("key", chosen(event.key)),
+        ("remark", words["late"] if alert.late else None),
     )
     return [(words[name], value) for name, value in rows if value is not None]
 

@@ -1,13 +1,20 @@
-"""Where log lines come from: each source is one module and one line in `SOURCES`."""
+"""Where log lines come from: each source is one module, and `open_source` opens it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
+from usm.core.model import micros
 from usm.sources.file import FileSource
+from usm.sources.journal import JournalSource
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+
     from usm.core.model import Batch
+
+JOURNAL = "journal"
 
 
 class Source(Protocol):
@@ -25,9 +32,27 @@ class Source(Protocol):
         """Return the cursor behind all that was read."""
         ...
 
+    def history(self, pids: Collection[int], since: datetime) -> Iterable[bytes]:
+        """Return what is left of the log since then that these processes wrote, in the form of `read`; read or not."""
+        ...
+
     def close(self) -> None:
         """Give the descriptors back."""
         ...
 
 
-SOURCES: dict[str, Callable[[str, Optional[str]], Source]] = {"file": FileSource}
+def open_source(
+    path: Optional[str],
+    cursor: Callable[[str], Optional[str]],
+    watched: Optional[tuple[str, datetime]],
+    identifiers: Sequence[str],
+) -> tuple[str, Source]:
+    """Open the log file, or without a path the journal; return the name of its cursor, and it.
+
+    `watched`: the source that was read last and until when; the journal goes on there, a file where it was left.
+    """
+    if path is not None:
+        name = f"file:{path}"
+        return name, FileSource(path, cursor(name))
+    since = None if watched is None else micros(watched[1])
+    return JOURNAL, JournalSource(identifiers, cursor(JOURNAL), since=since)

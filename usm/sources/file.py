@@ -11,17 +11,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from pathlib import Path
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core.model import Batch
 from usm.errors import SourceError
 from usm.sources.inotify import Watcher
 from usm.sources.locate import unreadable
 from usm.sources.part import Part, TruncatedError
-from usm.sources.rotated import Plain
+from usm.sources.rotated import Plain, generations, open_log
 from usm.sources.trail import MOST_PARTS, Trail
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from datetime import datetime
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +75,22 @@ class FileSource:
         # A part of which nothing was read can't be recognised, and need not be: it is newer than the others.
         files = [part.saved() for part in self._trail.parts if part.offset]
         return json.dumps({"path": self._path, "read_at": self._trail.seen, "files": files}, separators=(",", ":"))
+
+    def history(self, pids: Collection[int], since: datetime) -> Iterator[bytes]:
+        """Yield the lines that name one of these processes, from all that is left of the log since then."""
+        numbers = b"|".join(b"%d" % pid for pid in pids)
+        named = re.compile(rb"^.*(?:\[(?:%s)\]: | (?:%s) \S+ -).*$" % (numbers, numbers), re.MULTILINE)
+        older, current = generations(self._path)
+        for generation in [*older, *([current] if current else [])]:
+            if generation.mtime < since.timestamp() * 1e9:
+                continue
+            part, reader = Part(generation.ident), open_log(generation)
+            if reader is not None:
+                part.attach(generation.ident, reader, None)
+                part.note()
+                for data in iter(lambda: part.lines(reader, None), b""):  # noqa: B023 - used at once
+                    yield from named.findall(data)
+                part.detach()
 
     def close(self) -> None:
         """Give the descriptors back."""

@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 import re
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
@@ -21,16 +22,39 @@ FAMILIES = {
     SECURE: ("rhel", "centos", "fedora", "rocky", "almalinux", "ol", "amzn"),
     MESSAGES: ("suse", "sles", "sle", "sled", "opensuse", "alpine"),
 }
-# The first version that has only the journal unless rsyslog is installed; rolling ones have no number.
-JOURNAL_ONLY_SINCE = {
-    "debian": 12,
-    "fedora": 0,
-    "amzn": 2023,
-    "opensuse-leap": 16,
-    "sles": 16,
-    "opensuse-tumbleweed": 0,
-    "arch": 0,
-}
+_JOURNALS = ("var/log/journal", "run/log/journal")
+
+
+def choose(
+    kind: str, log_file: Optional[str], os_release: Mapping[str, str], root: str = "/"
+) -> tuple[Optional[str], str]:
+    """Return the log file to follow, or None for the journal; and why.
+
+    Raises SourceError where what is wanted can't be read, with what to do.
+    """
+    if kind == "file" or log_file is not None:
+        return (log_file, "as configured") if log_file else (find_log(os_release, root), "this distribution's")
+    problem = journal_unreadable(root)
+    if problem is None:
+        return None, "as configured" if kind == "journal" else "it proves who wrote a record"
+    if kind == "journal":
+        raise SourceError(f"the journal can't be read: {problem}")
+    try:
+        return find_log(os_release, root), f"the journal can't be read: {problem}"
+    except SourceError as error:
+        raise SourceError(f"{str(error).rstrip('.')}; nor can the journal be read: {problem}") from error
+
+
+def journal_unreadable(root: str = "/") -> Optional[str]:
+    """Return why this process can't read the system's journal and what to do about it, or None if it can."""
+    if shutil.which("journalctl") is None:
+        return "there is no journalctl"
+    places = [path for top in _JOURNALS for path in Path(root, top).glob("*/system.journal")]
+    if not places:
+        return "journald keeps none here"
+    if any(os.access(path, os.R_OK) for path in places):
+        return None
+    return "no permission; add this user to group systemd-journal, or run as root"
 
 
 def default_paths(os_release: Mapping[str, str]) -> tuple[str, ...]:
@@ -57,21 +81,10 @@ def find_log(os_release: Mapping[str, str], root: str = "/") -> str:
         if os.path.lexists(path):
             raise SourceError(f"the authentication log can't be read: {path}: {problem}")
         tried.append(path)
-    advice = "install rsyslog, which writes one, or name the file in monitor.log_file."
-    if journal_only(os_release):
-        name = os_release.get("PRETTY_NAME") or os_release.get("ID", "this distribution")
-        advice = (
-            f"{name} keeps its log only in the journal by default, and this version reads files only: "
-            "install rsyslog, which writes one, or name the file in monitor.log_file."
-        )
-    raise SourceError(f"no authentication log was found (tried {', '.join(tried)}); {advice}")
-
-
-def journal_only(os_release: Mapping[str, str]) -> bool:
-    """Tell whether the distribution writes no log file by default."""
-    since = JOURNAL_ONLY_SINCE.get(os_release.get("ID", ""))
-    number = re.match("[0-9]+", os_release.get("VERSION_ID", ""))
-    return since is not None and (number is None or int(number[0]) >= since)
+    raise SourceError(
+        f"no authentication log was found (tried {', '.join(tried)}); "
+        "install rsyslog, which writes one, or name the file in monitor.log_file."
+    )
 
 
 def unreadable(path: str) -> Optional[str]:

@@ -1,0 +1,113 @@
+"""One entry of the journal (`journalctl -o json`) → Record, if the fields that its writer can't choose agree.
+
+Anybody may write anything to the journal, under any name: `SYSLOG_IDENTIFIER`, `SYSLOG_PID` and `MESSAGE` are the
+writer's word. Fields that begin with `_` are journald's own (systemd.journal-fields(7)): the pid and uid come from the
+kernel with the message, `_COMM` and `_EXE` from /proc a moment later, so they may be missing where a process was
+quick to end. Nothing here asks for the unit: a login moves its process into the session's scope. So:
+
+- the message came the way on which the program sends, and the pid it gave itself is its pid;
+- what is known of the process fits the program, and a program file lies where only root may write;
+- root wrote it, or a set-user-ID program whose file is known. What any other user's process writes (the part of sshd
+  that serves a session; a sudo that refused and was gone) keeps its uid, and speaks for that user at most: of how the
+  own session will have ended, of the own refusal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING, Any, Optional
+
+from usm.core.model import Record
+from usm.core.recognize import BY_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from usm.core.programs import Program
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MOST = 2**53  # µs; 200 years
+_COMM = 15  # characters that the kernel keeps of a process' name
+_PLACES = re.compile(r"/(?:usr/(?!local/)|s?bin/|lib(?:32|64|x32)?/|nix/store/).*/?", re.ASCII)
+_SCOPE = re.compile(r"session-([A-Za-z0-9]{1,32})\.scope", re.ASCII)
+
+
+def decode_journal(line: bytes, zone: tzinfo) -> Optional[Record]:
+    """Return the record of an entry, its time in `zone`; or None where it is not one of a program that we know."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    tag, message = fields.get("SYSLOG_IDENTIFIER"), _message(fields.get("MESSAGE"))
+    program = BY_TAG.get(tag.rstrip("]")) if isinstance(tag, str) else None  # gdm's workers have a stray one
+    if program is None or message is None:
+        return None
+    pid, uid, time = (_number(fields, name) for name in ("_PID", "_UID", "__REALTIME_TIMESTAMP"))
+    if pid is None or uid is None or time is None or not _is_by(program, fields, pid):
+        return None
+    if program.setuid and "_EXE" in fields:
+        uid = 0  # the kernel names who started it
+    sent = _number(fields, "_SOURCE_REALTIME_TIMESTAMP")
+    return Record(
+        (_EPOCH + timedelta(microseconds=time if sent is None else sent)).astimezone(zone),
+        _text(fields, "_HOSTNAME") or "",
+        program.tags[0] if tag != program.tags[0] and "]" in str(tag) else str(tag),
+        pid,
+        message,
+        uid,
+        _text(fields, "_BOOT_ID"),
+        _number(fields, "LEADER"),
+        _seat(fields),
+    )
+
+
+def _is_by(program: Program, fields: Mapping[str, Any], pid: int) -> bool:
+    """Tell whether the entry can be the program's: nothing that is known of its writer speaks against it."""
+    transport = fields.get("_TRANSPORT")
+    if transport != ("journal" if program.native else "syslog"):
+        return False
+    if "SYSLOG_PID" in fields:
+        if _number(fields, "SYSLOG_PID") != pid:
+            return False
+    elif not (program.unnumbered or program.native):
+        return False
+    if program.setuid and fields["_UID"] == "0":  # root's word, and it may already be what it was to start
+        return True
+    if "_COMM" in fields and fields["_COMM"] not in {name[:_COMM] for name in program.executables}:
+        return False
+    if "_EXE" not in fields:
+        return True
+    exe = str(fields["_EXE"])
+    exe = exe[: -len(" (deleted)")] if exe.endswith(" (deleted)") else exe  # an upgrade replaced it
+    return exe.rpartition("/")[2] in program.executables and _PLACES.fullmatch(exe) is not None
+
+
+def _message(value: object) -> Optional[str]:
+    """Return the text; journalctl prints what is not clean UTF-8 as a list of bytes."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):  # noqa: PLR2004
+        return bytes(value).decode("utf-8", "backslashreplace")
+    return None
+
+
+def _text(fields: Mapping[str, Any], name: str) -> Optional[str]:
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _number(fields: Mapping[str, Any], name: str) -> Optional[int]:
+    """Return a field's number; a field that came twice is a list, and nobody's."""
+    value = fields.get(name)
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 17:  # noqa: PLR2004
+        return None
+    return min(int(value), _MOST)
+
+
+def _seat(fields: Mapping[str, Any]) -> Optional[str]:
+    match = _SCOPE.fullmatch(str(fields.get("UNIT")))
+    return match[1] if match else _text(fields, "SESSION_ID")

@@ -1,0 +1,186 @@
+"""What the system itself says: its boot, its processes, and who is on (logind's list, and sshd's processes).
+
+All of it is read from /proc and from `loginctl`; a container or a machine without logind has less to say.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from usm.core.model import Seat, System
+from usm.core.programs.row import address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+log = logging.getLogger(__name__)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TICKS = os.sysconf("SC_CLK_TCK")
+_TIMEOUT = 10.0  # seconds for loginctl; a hanging logind must not stop the reading of the log
+# PAM services that log nobody in: jobs, people who are on already, and the screens on which one logs in.
+_NOBODY = re.compile(
+    r"cron|crond|atd|systemd-user|su|su-l|sudo|sudo-i|runuser|runuser-l|polkit-1|doas|systemd-run0|.*-greeter|gdm-launch-environment"
+)
+_SERVICES = {"remote": "login", "lightdm-autologin": "lightdm", "sddm-autologin": "sddm"}
+_TITLE = re.compile(r"sshd(?:-session)?: (?P<user>.+?)(?: \[priv\]|@(?P<tty>\S+))")
+_PROPERTIES = ("Id", "Name", "Leader", "Service", "Class", "TTY", "RemoteHost")
+
+
+class Presence:
+    """Looks at the system; `root` is where it is mounted, for tests."""
+
+    def __init__(self, proc: str = "/proc", sessions: str = "/run/systemd/sessions") -> None:
+        self._proc = Path(proc)
+        self._sessions = Path(sessions)
+        self._seen: Optional[int] = None
+        self._seats: dict[int, Seat] = {}
+
+    def look(self, pids: Iterable[int]) -> System:
+        """Return who is on, and when the processes that are asked for, and those of who is on, were started."""
+        seats = {**self._shells(), **self._logind()}
+        begun = {pid: start for pid in {*pids, *seats} if (start := self.started(pid)) is not None}
+        there = (
+            seat._replace(begun=begun[leader][0], start=begun[leader][1])
+            for leader, seat in seats.items()
+            if leader in begun
+        )
+        return System(tuple(there), begun)
+
+    def boot(self) -> tuple[Optional[str], Optional[datetime]]:
+        """Return the boot's id as journald writes it, and when this system's first process was started."""
+        try:
+            identity: Optional[str] = (self._proc / "sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+        except OSError:
+            identity = None
+        first = self.started(1)
+        return identity, None if first is None else first[1]
+
+    def started(self, pid: int) -> Optional[tuple[int, datetime]]:
+        """Return when a process was started, in clock ticks since the boot and by the wall clock; None if it is gone.
+
+        The wall clock is that of now: a clock that is set takes all starts with it, the ticks stay.
+        """
+        fields = self._stat(pid)
+        if fields is None or fields[0] in "ZX":  # ended, and its parent has not noticed
+            return None
+        ticks = int(fields[19])
+        return ticks, self._booted() + timedelta(seconds=ticks / _TICKS)
+
+    def _stat(self, pid: int) -> Optional[list[str]]:
+        """Return the fields behind the name, which may hold anything: state, ppid …"""
+        try:
+            return (self._proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return None
+
+    def _booted(self) -> datetime:
+        for line in (self._proc / "stat").read_text().splitlines():
+            if line.startswith("btime "):
+                return _EPOCH + timedelta(seconds=int(line.split()[1]))
+        return _EPOCH
+
+    def _logind(self) -> Mapping[int, Seat]:
+        """Return logind's sessions; it is asked again only when it has written something."""
+        try:
+            changed = self._sessions.stat().st_mtime_ns
+        except OSError:
+            return {}
+        if changed != self._seen:
+            asked = _loginctl("list-sessions", "--no-legend")
+            ids = [line.split()[0] for line in asked.splitlines() if line.strip()]
+            shown = (
+                _loginctl("show-session", *(f"--property={name}" for name in _PROPERTIES), "--", *ids) if ids else ""
+            )
+            self._seats = {seat.leader: seat for seat in map(_seat, shown.split("\n\n")) if seat is not None}
+            self._seen = changed
+        return self._seats
+
+    def _shells(self) -> Mapping[int, Seat]:
+        """Return the connections that sshd serves, by its processes' titles; only root's are believed."""
+        titles: dict[int, re.Match[str]] = {}
+        for entry in self._proc.iterdir():
+            if entry.name.isdigit():
+                try:
+                    command = (entry / "cmdline").read_bytes()
+                    if command.startswith(b"sshd") and entry.stat().st_uid == 0:
+                        match = _TITLE.fullmatch(command.rstrip(b"\0 ").decode("utf-8", "backslashreplace"))
+                        if match is not None:
+                            titles[int(entry.name)] = match
+                except OSError:
+                    continue  # it ended meanwhile
+        parents = {pid: int((self._stat(pid) or ["", "0"])[1]) for pid in titles}
+        # The monitor is the one of the two whose parent is the listener. Up to OpenSSH 9.7 root's is the only one.
+        return {
+            pid: Seat(pid, 0, _EPOCH, match["user"], "sshd", tty=_terminal(match["tty"]))
+            for pid, match in titles.items()
+            if parents[pid] not in titles
+        }
+
+    def peer(self, pid: int) -> tuple[Optional[str], Optional[int]]:
+        """Return the address and port that a process is connected to, where this user may know it."""
+        try:
+            inodes = {os.readlink(entry.path)[8:-1] for entry in os.scandir(self._proc / str(pid) / "fd")}
+            tables = [(self._proc / str(pid) / "net" / name).read_text() for name in ("tcp", "tcp6")]
+        except OSError:
+            return None, None
+        for line in "".join(tables).splitlines():
+            fields = line.split()
+            if len(fields) > 9 and fields[3] == "01" and fields[9] in inodes:  # noqa: PLR2004 - established; its inode
+                ip, port = fields[2].split(":")
+                return _address(ip), int(port, 16)
+        return None, None
+
+
+def _loginctl(*arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words, and ids that loginctl gave
+            ["loginctl", "--no-pager", *arguments],  # noqa: S607 - where the system has it
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("loginctl can't be asked who is on: %s", error)
+        return ""
+    return done.stdout.decode("utf-8", "backslashreplace")
+
+
+def _seat(block: str) -> Optional[Seat]:
+    """Read one session as loginctl shows it; None where it is nobody's login."""
+    facts = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    service, leader = facts.get("Service", ""), facts.get("Leader", "")
+    human = facts.get("Class", "").startswith("user") and _NOBODY.fullmatch(service) is None
+    if not human or not leader.isdigit() or not facts.get("Name"):
+        return None
+    return Seat(
+        int(leader),
+        0,
+        _EPOCH,
+        facts["Name"],
+        "gdm" if service.startswith("gdm-") else _SERVICES.get(service, service or "logind"),
+        address(facts.get("RemoteHost", "")),
+        tty=_terminal(facts.get("TTY")),
+        id=facts.get("Id"),
+    )
+
+
+def _terminal(tty: Optional[str]) -> Optional[str]:
+    return tty if tty not in (None, "", "notty", "ssh") else None
+
+
+def _address(text: str) -> Optional[str]:
+    """`0100007F`, as /proc/net/tcp has it: words in the machine's byte order."""
+    order = -1 if sys.byteorder == "little" else 1
+    words = [bytes.fromhex(text[at : at + 8])[::order] for at in range(0, len(text), 8)]
+    packed = b"".join(words)
+    form = "%d.%d.%d.%d" if len(packed) == 4 else ":".join(["%02x%02x"] * 8)  # noqa: PLR2004 - bytes of IPv4
+    return address(form % tuple(packed))
