@@ -78,8 +78,15 @@ def _open(event: Event, related: Sequence[Session]) -> Pairing:
     if any(old.id == session.id for old in related):  # the very same line again
         return NOTHING
     # A pid, or an address and port, serves one connection at a time: the older session ended and nobody wrote it down.
-    gone = [end(old, event.time, model.VANISHED) for old in related]
+    gone = [_replaced(old, event.time) for old in related]
     return Pairing((*(s for s, _ in gone), session), (*(e for _, e in gone), event))
+
+
+def _replaced(session: Session, time: datetime) -> tuple[Session, Event]:
+    """End a session whose place another has taken; what was said of its end counts more than that nobody saw it."""
+    if session.hint is not None and session.hinted is not None:
+        return end(session, session.hinted, session.hint)
+    return end(session, time, model.VANISHED)
 
 
 def _close(event: Event, related: Sequence[Session]) -> Pairing:
@@ -87,6 +94,11 @@ def _close(event: Event, related: Sequence[Session]) -> Pairing:
     if session is None:
         return NOTHING
     reason, hint = event.end_reason or model.CLOSED, _hinted(session, event.time)
+    # In the journal systemd's word that it stops a session comes a few milliseconds before or behind PAM's that it is
+    # closed; logind's that it is over comes last. Where nobody said goodbye, that one is waited for.
+    if event.boot is not None and event.source_ip is None and event.service and session.seat and hint is None:
+        if reason in (model.CLOSED, model.DISCONNECTED):
+            return Pairing((session._replace(hint=reason, hinted=event.time),))
     # What sshd says of the connection itself is the reason; what PAM or a signal says is only that there is one.
     if event.source_ip is None and hint not in (None, model.CLOSED):
         reason = hint or reason
@@ -103,8 +115,12 @@ def _describe(event: Event, related: Sequence[Session]) -> Pairing:
 
 
 def _hint(session: Session, event: Event) -> Session:
-    """Note how a session will have ended; that it will be closed or stopped says less than what was said before."""
-    known = _hinted(session, event.time) not in (None, model.CLOSED)
+    """Note how a session will have ended; that it will be closed or stopped says less than what was said before.
+
+    Who has no client, but sat at a console, can't have said goodbye; there PAM's word is no more than that it is closed.
+    """
+    said = _hinted(session, event.time)
+    known = said not in (None, model.CLOSED) and (said, session.source_port) != (model.DISCONNECTED, None)
     if known and event.end_reason in (model.CLOSED, model.TERMINATED):
         return session
     return session._replace(hint=event.end_reason, hinted=event.time)

@@ -100,5 +100,5 @@ def login(record: Record, service: str, user: str, **facts: object) -> Event:
 def evidence(record: Record, service: str, reason: str, **facts: object) -> Event:
     """Make evidence for an end; what a user's own process wrote (only the journal knows) is no more than a hint."""
     kind = model.HINT if record.uid else model.LOGOUT
-    who = {"pid": record.pid, "uid": record.uid or None}
+    who = {"pid": record.pid, "uid": record.uid or None, "boot": record.boot}
     return Event(kind, record.time, record.host, service, end_reason=reason, **who, **facts)  # type: ignore[arg-type]
