@@ -49,7 +49,7 @@ LAW = {
     # the core and the two edges
     "usm.core.*": Law(CORE, PURE),
     "usm.core.programs.*": Law(CORE, PURE),
-    "usm.sources.*": Law((*CORE, *ERRORS, *SOURCES), PURE | FILES | {"subprocess"}),
+    "usm.sources.*": Law((*CORE, *ERRORS, *SOURCES), PURE | FILES | {"select", "subprocess"}),
     "usm.channels.*": Law((*CORE, *ERRORS, *CHANNELS), PURE),
     # each of these has one library that nobody else has
     "usm.store": Law((*CORE, *ERRORS), PURE | FILES | {"sqlite3"}),
@@ -63,7 +63,7 @@ LAW = {
     "usm.deliver": Law((*CORE, *ERRORS, *CHANNELS, "usm.store"), PURE | {"logging", "threading"}),
     # what puts them together
     "usm.report": Law((*CORE, *ERRORS, "usm.store"), PURE),
-    "usm.replay": Law((*CORE, *ERRORS, *SOURCES, "usm.store"), PURE | FILES),
+    "usm.replay": Law((*CORE, *ERRORS, *SOURCES, "usm.ingest", "usm.store"), PURE | FILES),
     "usm.demo": Law(
         (*CORE, *ERRORS, *CHANNELS, "usm.store", "usm.ingest", "usm.deliver", "usm.transport"), PURE | FILES
     ),
@@ -78,7 +78,9 @@ LAW = {
             "usm.deliver",
             "usm.host",
             "usm.ingest",
+            "usm.people",
             "usm.store",
+            "usm.system",
             "usm.transport",
         ),
         PURE | FILES | PROCESS | {"daemon", "daemon.pidfile", "lockfile"},
@@ -100,9 +102,9 @@ EFFECTS = ("open", "print", "input", "exec", "eval", "breakpoint")
 
 LONGEST = 300
 LONGER = {  # a soft limit: what may be longer, up to where, and why
-    "usm.store": (400, "all SQL is in one place"),
-    "usm.config": (400, "every problem has its own words"),
-    "usm.core.recognize": (350, "one table, and what it is built from"),
+    "usm.store": (480, "all SQL is in one place"),
+    "usm.config": (420, "every problem has its own words"),
+    "usm.sources.journal": (410, "a place in the journal, the child that reads it, and how both are lost"),
 }
 
 UNMIRRORED = {  # modules without a test file of their own, and where they are tested
@@ -110,6 +112,7 @@ UNMIRRORED = {  # modules without a test file of their own, and where they are t
     "usm.__main__": "two lines: tests/test_cli.py runs it",
     "usm.errors": "classes without behaviour",
     "usm.core": "a docstring",
+    "usm.core.programs": "a registry: tests/core/programs/*, test_docs.py",
     "usm.sources": "a registry and a protocol",
     "usm.sources.inotify": "tests/sources/test_file.py, with and without inotify",
     "usm.sources.part": "tests/sources/test_file.py and test_file_model.py",

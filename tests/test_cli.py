@@ -445,7 +445,7 @@ def test_a_login_becomes_a_message_and_sigterm_ends_with_0(run: Run, tmp_path: P
     finally:
         thread.join()
     assert code == 0
-    assert f"I watching {tmp_path}/auth.log, state in {tmp_path}/state.db\n" in err
+    assert f"I watching file:{tmp_path}/auth.log (as configured), state in {tmp_path}/state.db\n" in err
     assert feishu.texts()[0].startswith("用户登录通知\n")
     assert run("-c", path, "outbox")[1] == "nothing waits: every message was delivered\n"
     assert "alice" in run("-c", path, "sessions")[1]

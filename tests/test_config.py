@@ -291,7 +291,7 @@ def test_ten_mistakes_are_ten_problems_at_once() -> None:
     """Each has its file, its place, and what to write instead."""
     assert problems(str(DATA / "ten-mistakes.yaml")) == [
         "ten-mistakes.yaml: langauge: is no key that is known here; did you mean `language`?",
-        "ten-mistakes.yaml: monitor.source: must be one of auto, file; did you mean `file`?",
+        "ten-mistakes.yaml: monitor.source: must be one of auto, journal, file; did you mean `file`?",
         "ten-mistakes.yaml: monitor.log_file: must be `auto` or an absolute path such as /var/log/auth.log",
         "ten-mistakes.yaml: state: must be text, not a number",
         "ten-mistakes.yaml: notify.feishu.colour: is no key that is known here; known are type, enabled, rate, "
@@ -316,7 +316,7 @@ MISTAKES = [
     ("state: 2026-01-01", "state: must be text, not a date"),
     ("monitor: file", "monitor: must hold keys, not text"),
     ("monitor: [file]", "monitor: must hold keys, not a list"),
-    ("monitor: {source: journal}", "monitor.source: must be one of auto, file"),
+    ("monitor: {source: syslog}", "monitor.source: must be one of auto, journal, file"),
     ("monitor: {log_file: auth.log}", "monitor.log_file: must be `auto` or an absolute path such as /var/log/auth.log"),
     ("notify: feishu", "notify: must hold keys, not text"),
     ("notify: {feishu: }", "notify.feishu: must be a name with keys below it, such as `webhook_url:`"),

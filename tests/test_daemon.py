@@ -23,8 +23,7 @@ from tests.fakes.feishu import FakeFeishu
 from usm import cli, daemon
 from usm.channels.console import Console
 from usm.config import Config, Notify
-from usm.core.decode import Stamps
-from usm.core.model import Batch, Host
+from usm.core.model import Batch
 from usm.core.text import Look
 from usm.daemon import Monitor, open_store
 from usm.deliver import Worker
@@ -428,7 +427,7 @@ def test_a_batch_that_the_disk_refused_is_taken_in_later(
     daemon.log.setLevel(logging.INFO)
     monitor._store._db.execute("PRAGMA query_only = ON")
     try:
-        monitor._commit(Batch(login(4001), "here"), Stamps(UTC, NOW), Host("web01"))
+        monitor._take(Batch(login(4001), "here"))
     finally:
         daemon.log.removeHandler(mend)
         daemon.log.setLevel(logging.NOTSET)
@@ -446,7 +445,7 @@ def test_a_stop_does_not_wait_for_the_disk(tmp_path: Path, log: Path, caplog: py
     before = monitor._store.cursor(f"file:{log}")
     monitor._store._db.execute("PRAGMA query_only = ON")
     monitor._stop.set()
-    monitor._commit(Batch(login(4001), "here"), Stamps(UTC, NOW), Host("web01"))
+    monitor._take(Batch(login(4001), "here"))
     assert monitor._store.cursor(f"file:{log}") == before
     assert len(caplog.records) == 1
 

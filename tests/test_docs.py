@@ -18,17 +18,21 @@ import usm
 from usm import cli, config
 from usm.channels import CHANNELS
 from usm.channels.feishu import REPLIES
-from usm.core.model import END_REASONS, NORMAL_ENDS, Deferred, Record, Rejected, Sent
-from usm.core.programs import PROGRAMS
+from usm.core.model import DETAIL, END_REASONS, FAILED, HINT, NORMAL_ENDS, Deferred, Record, Rejected, Sent
+from usm.core.programs import PROGRAMS, Program
 from usm.core.recognize import recognize
 from usm.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
+RECOGNITION = ROOT / "docs" / "recognition.md"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 SAMPLE = ROOT / "usm" / "config.example.yaml"
-OTHER_PROGRAMS = ("apt-get", "systemctl", "rm")  # what a shell block may call beside make and usm
+OTHER_PROGRAMS = ("apt-get", "systemctl", "rm", "journalctl", "tail")  # what a shell block may call beside make and usm
 OLD_ONLY = ("feishu", "enabled")  # keys for the older tool's files: the sample configuration does without them
+LINES = ("Message", "Event", "End reason", "Versions")  # the heads of a program's table
+IN_WORDS = {HINT: "explains an end", DETAIL: "adds to a session"}  # what is never told itself
+MOMENT = datetime(2026, 11, 23, tzinfo=timezone.utc)
 
 
 class Block(NamedTuple):
@@ -56,9 +60,14 @@ def headings(path: Path) -> list[str]:
 
 def table(path: Path, *head: str) -> list[list[str]]:
     """Return the rows of the table that has these heads."""
-    lines = iter(read(path).splitlines())
+    return table_in(read(path).splitlines(), path.name, *head)
+
+
+def table_in(text: list[str], name: str, *head: str) -> list[list[str]]:
+    """Return the rows of the table that has these heads, in these lines of a page."""
+    lines = iter(text)
     wanted = f"| {' | '.join(head)} |"
-    assert wanted in lines, f"{path.name} has no table {wanted}"
+    assert wanted in lines, f"{name} has no table {wanted}"
     next(lines)
     rows = []
     for line in lines:
@@ -106,14 +115,14 @@ def usage() -> dict[str, str]:
 def test_every_shell_command_is_known(page: str) -> None:
     """What a shell block calls exists: targets of make, verbs and options of usm."""
     (path,) = (path for path in PAGES if path.name == page)
-    for line in commands(path):
-        words = shlex.split(line.split(" | ")[0])
+    for part in (part for line in commands(path) for part in line.split(" | ")):
+        words = shlex.split(part)
         if words[0] == "make":
             subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
         elif words[0] == "usm":
             cli._parser().parse_args(words[1:])
         else:
-            assert words[0] in OTHER_PROGRAMS, line
+            assert words[0] in OTHER_PROGRAMS, part
 
 
 def test_the_commands_run(tmp_path: Path) -> None:
@@ -271,26 +280,62 @@ def test_every_feishu_code_is_told() -> None:
     assert happens == decided
 
 
-def test_every_recognised_line_is_told() -> None:
-    """docs/recognition.md has a line for each row of the table, in its order, and names the event that it makes."""
-    used = []
-    for sample, kind, reason in table(ROOT / "docs" / "recognition.md", "Message of sshd", "Event", "End reason"):
+def section(path: Path, heading: str) -> list[str]:
+    """Return the lines from a heading to the next one of whatever level."""
+    lines = read(path).splitlines()
+    assert heading in lines, f"{path.name} has no {heading}"
+    begin = lines.index(heading) + 1
+    length = next((at for at, line in enumerate(lines[begin:]) if line.startswith("#")), len(lines))
+    return lines[begin : begin + length]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: str(program.service))
+def test_every_recognised_line_is_told(program: Program) -> None:
+    """docs/recognition.md has, for each program and in its order, an example of each row and the event that it makes.
+
+    The example is one of a log file; where a file can't use the row, one of the journal, and the page says so.
+    """
+    text = section(RECOGNITION, f"### {program.service}")
+    rows = table_in(text, RECOGNITION.name, *LINES)
+    assert len(rows) == len(program.rows)
+    assert {*program.tags} <= {*codes("\n".join(text))}
+    for (sample, told, reason, versions), row in zip(rows, program.rows):
         message = codes(sample)[0]
-        event = recognize(Record(datetime(2026, 11, 23, tzinfo=timezone.utc), "web01", "sshd", 4242, message))
+        assert next(each for each in program.rows if each.pattern.fullmatch(message)) is row, message
+        line = Record(MOMENT, "web01", program.tags[0], 4242, message)
+        event = recognize(line)
+        where = ""
+        if event is None:
+            event = recognize(line._replace(uid=0, boot="b" * 32, leader=4242, seat="7"))
+            where = " (journal only)"
         assert event is not None, message
-        assert (event.kind, event.end_reason or "") == (kind, reason), message
-        fitting = [row for row in ROWS if row.word == message.split(" ", 1)[0] and row.pattern.fullmatch(message)]
-        used.append(fitting[0])
-    assert [row.pattern.pattern for row in used] == [row.pattern.pattern for row in ROWS]
-    assert all(f"`{program}`" in read(ROOT / "docs" / "recognition.md") for program in PROGRAMS)
+        kind = IN_WORDS.get(event.kind, event.kind) + where
+        assert (kind, event.end_reason or "", row.versions) == (told, reason, versions), message
+
+
+def test_the_rows_that_a_users_process_may_write_are_told() -> None:
+    """docs/recognition.md lists which rows count from a process of the user's own."""
+    told = {first: int(number) for first, number, _ in table(RECOGNITION, "Program", "Rows", "What they can do")}
+    assert told == {p.service: sum(row.anyone for row in p.rows) for p in PROGRAMS if any(r.anyone for r in p.rows)}
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"), [("sshd", "message repeated 3 times"), ("sudo", "3 incorrect password attempts")]
+)
+def test_a_line_that_tells_several_failures_is_told(tag: str, words: str) -> None:
+    """The examples beside the tables, rsyslog's folding and sudo's refusal, count as often as the page says."""
+    (message,) = (code for code in codes(read(RECOGNITION)) if words in code)
+    event = recognize(Record(MOMENT, "web01", tag, 4242, message))
+    assert event is not None
+    assert (event.kind, event.count) == (FAILED, 3)
 
 
 def test_every_end_reason_is_told() -> None:
     """docs/recognition.md explains each reason, and says which are normal."""
-    rows = table(ROOT / "docs" / "recognition.md", "End reason", "What the log proves", "Normal")
+    rows = table(RECOGNITION, "End reason", "What is known", "Normal")
     assert sorted(reason for row in rows for reason in codes(row[0])) == sorted(END_REASONS)
     normal = {reason for row in rows for reason in codes(row[0]) if row[2] == "yes"}
-    assert normal == NORMAL_ENDS - {"shutdown"}  # reserved
+    assert normal == NORMAL_ENDS
 
 
 def test_the_architecture_names_every_module_once() -> None:

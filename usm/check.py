@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from usm.errors import UsmError
 from usm.host import os_release
-from usm.sources.locate import find_log, unreadable
+from usm.sources.locate import choose, unreadable
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -32,19 +32,17 @@ def check(config: Config) -> list[Finding]:
 
 
 def _source(config: Config) -> list[Finding]:
-    if config.log_file is None:
-        try:
-            path = find_log(os_release())
-        except UsmError as error:
-            return [(FAIL, f"source: {error}")]
-        why = "the first log of this distribution that is there"
-    else:
-        path, why = config.log_file, "as configured"
-        problem = unreadable(path)
-        if problem == "missing":
-            return [(WARN, f"source: {path} is missing; the monitor waits for it. Is rsyslog installed and running?")]
-        if problem is not None:
-            return [(FAIL, f"source: {path}: {problem}")]
+    try:
+        path, why = choose(config.source, config.log_file, os_release())
+    except UsmError as error:
+        return [(FAIL, f"source: {error}")]
+    if path is None:
+        return [(OK, f"source: the journal ({why})")]
+    problem = unreadable(path)
+    if problem == "missing":
+        return [(WARN, f"source: {path} is missing; the monitor waits for it. Is rsyslog installed and running?")]
+    if problem is not None:
+        return [(FAIL, f"source: {path}: {problem}")]
     return [
         (OK, f"source: {path} ({why})"),
         (WARN, "source: a log file can't prove who wrote a line; local users can forge one with logger(1)"),

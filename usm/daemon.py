@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Callable, Optional
 from usm.core.decode import Stamps
 from usm.core.model import UNOBSERVED, VANISHED
 from usm.core.programs import IDENTIFIERS
-from usm.core.reconcile import first_look
 from usm.core.recognize import recognize
+from usm.core.reconcile import first_look
 from usm.core.text import Look as Style
 from usm.deliver import TICK, Worker
 from usm.errors import StoreError
@@ -158,7 +158,7 @@ class Monitor:
         return after
 
     def _inquire(self, seats: Sequence[Seat]) -> tuple[list[Seat], list[Event]]:
-        """Find out of who is on without our knowing: what sshd's process is connected to, and what the log still has."""
+        """Find out who is on without our knowing: what sshd's process is connected to, what the log still has."""
         intake = Intake(Stamps(local_zone(), self._clock()), journal=self._intake.journal)
         lines = self._source.history([seat.leader for seat in seats], min(seat.start for seat in seats))
         records = (intake.decode(line) for line in lines)

@@ -13,8 +13,8 @@ from usm.core.alert import alert_for
 from usm.core.decode import decode_syslog
 from usm.core.journal import decode_journal
 from usm.core.pair import pair
-from usm.core.reconcile import adopted, ended_with_boot, reconcile
 from usm.core.recognize import recognize
+from usm.core.reconcile import adopted, ended_with_boot, reconcile
 from usm.core.sieve import Sifted, sift
 from usm.core.tally import tally
 
@@ -135,7 +135,8 @@ def compare(
     with store.transaction() as tx:
         pairing, look = reconcile(tx.open(), system, watch.host, before, now, reason=reason)
         told = _put(tx, pairing)
-        strangers = [seat for seat in system.seats if seat.leader in look.unknown & before.unknown]
+        unknown = look.unknown & before.unknown
+        strangers = [s for s in system.seats if s.leader in unknown and not tx.was_led(s.leader, s.start - _SLACK)]
         seats, lines = inquire(strangers) if strangers else ((), ())
         for seat in seats:
             session, login = adopted(seat, lines, watch.host)

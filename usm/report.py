@@ -26,12 +26,15 @@ def session_json(session: Session, zone: tzinfo) -> dict[str, Any]:
         "source_port": session.source_port,
         "method": session.method,
         "key": session.key,
+        "person": session.person,
+        "comment": session.comment,
         "tty": session.tty,
         "service": session.service,
         "host": session.host,
         "pid": session.leader,
         "start": _iso(session.start, zone),
         "end": _iso(end, zone),
+        "until": _iso(session.until, zone),
         "duration": None if end is None else (end - session.start).total_seconds(),
         "end_reason": session.end_reason,
     }
@@ -61,12 +64,12 @@ def sessions_table(sessions: Iterable[Session], now: datetime, zone: tzinfo, lan
     rows = [
         (
             clean(s.user),
-            s.source_ip or "-",
-            s.method or "-",
+            s.source_ip or s.tty or "-",
+            s.method or s.service,
             _short(s.start, zone),
             duration(((s.end or now) - s.start).total_seconds(), language),
             s.end_reason or "open",
-            clean(s.key or "-", 60),
+            clean(s.person or s.comment or s.key or "-", 60),
         )
         for s in sessions
     ]

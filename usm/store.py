@@ -60,6 +60,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE session ADD COLUMN begun INTEGER;
     ALTER TABLE session ADD COLUMN hint TEXT;
     ALTER TABLE session ADD COLUMN hinted INTEGER;
+    CREATE INDEX session_open ON session (host) WHERE "end" IS NULL;
     CREATE TABLE event (
         id INTEGER PRIMARY KEY, kind TEXT NOT NULL, time INTEGER NOT NULL, host TEXT NOT NULL, service TEXT NOT NULL,
         user TEXT, tty TEXT, pid INTEGER, count INTEGER NOT NULL, target TEXT, command TEXT);
@@ -315,25 +316,25 @@ class Transaction:
 
     def related(self, event: Event) -> list[Session]:
         """Return the open sessions that `pair` must know of for this event."""
-        login = event.kind == model.LOGIN
-        if event.kind in (model.HINT, model.LOGOUT) and event.source_port is None:
-            if event.source_ip is not None:  # OpenSSH before 7.2
-                return self._select(
-                    "host = ? AND (source_ip = ? OR leader = ?)", event.host, event.source_ip, event.pid
-                )
-            if event.seat is not None:
-                return self._select("host = ? AND seat = ?", event.host, event.seat)
-            if event.pid is None and event.user is None:  # the whole machine
-                return self._select("host = ?", event.host)
-        if login:
+        if event.kind == model.LOGIN:
             session = self._known(event)
             if session is not None:
                 return [session]
-        found: dict[str, Session] = {}
+        elif event.source_port is None and event.source_ip is not None:  # OpenSSH before 7.2
+            return self._select("host = ? AND (source_ip = ? OR leader = ?)", event.host, event.source_ip, event.pid)
+        elif event.seat is not None and event.pid is None:
+            return self._select("host = ? AND seat = ?", event.host, event.seat)
+        elif event.kind == model.HINT and event.pid is None:  # the whole machine
+            return self._select("host = ?", event.host)
         if event.pid is None and event.source_ip is None:  # a program that does not say which process it is
             where = "host = ? AND service = ? AND user = ? AND leader IS NULL"
             return self._select(where, event.host, event.service, event.user)
-        if login or event.source_ip is None:
+        return self._named(event)
+
+    def _named(self, event: Event) -> list[Session]:
+        """Return the open sessions with this leader, and with this address and port; evidence names one of them."""
+        found: dict[str, Session] = {}
+        if event.kind == model.LOGIN or event.source_ip is None:
             session = self._by_leader(event.host, event.pid)
             if session is not None:
                 found[session.id] = session
@@ -346,6 +347,12 @@ class Transaction:
     def open(self) -> list[Session]:
         """Return all open sessions, oldest first."""
         return self._select("TRUE")
+
+    def was_led(self, leader: int, since: datetime) -> bool:
+        """Tell whether a session of this leader began since then, also one that has ended."""
+        sql = "SELECT EXISTS (SELECT 1 FROM session WHERE start >= ? AND leader = ?)"
+        self.flush()
+        return bool(self._db.execute(sql, (micros(since), leader)).fetchone()[0])
 
     def of_uid(self, host: str, uid: Optional[int]) -> list[Session]:
         """Return the open sessions of a uid."""

@@ -29,7 +29,8 @@ _NOBODY = re.compile(
     r"cron|crond|atd|systemd-user|su|su-l|sudo|sudo-i|runuser|runuser-l|polkit-1|doas|systemd-run0|.*-greeter|gdm-launch-environment"
 )
 _SERVICES = {"remote": "login", "lightdm-autologin": "lightdm", "sddm-autologin": "sddm"}
-_TITLE = re.compile(r"sshd(?:-session)?: (?P<user>.+?)(?: \[priv\]|@(?P<tty>\S+))")
+# Root's process up to OpenSSH 9.7 is the only one, unless the distribution changed that: then it has a parent here.
+_TITLE = re.compile(r"sshd(?:-session)?: (?P<user>.+) \[priv\]|sshd: (?P<root>root)@(?P<tty>\S+)")
 _PROPERTIES = ("Id", "Name", "Leader", "Service", "Class", "TTY", "RemoteHost")
 
 
@@ -74,7 +75,7 @@ class Presence:
         return ticks, self._booted() + timedelta(seconds=ticks / _TICKS)
 
     def _stat(self, pid: int) -> Optional[list[str]]:
-        """Return the fields behind the name, which may hold anything: state, ppid …"""
+        """Return the fields behind the name (which may hold anything): the state, the parent and so on."""
         try:
             return (self._proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
@@ -116,9 +117,8 @@ class Presence:
                 except OSError:
                     continue  # it ended meanwhile
         parents = {pid: int((self._stat(pid) or ["", "0"])[1]) for pid in titles}
-        # The monitor is the one of the two whose parent is the listener. Up to OpenSSH 9.7 root's is the only one.
         return {
-            pid: Seat(pid, 0, _EPOCH, match["user"], "sshd", tty=_terminal(match["tty"]))
+            pid: Seat(pid, 0, _EPOCH, match["user"] or match["root"], "sshd", tty=_terminal(match["tty"]))
             for pid, match in titles.items()
             if parents[pid] not in titles
         }

@@ -37,19 +37,19 @@ import sys, gc, time
 from datetime import datetime, timezone
 from usm.core.decode import Stamps
 from usm.core.model import Host
-from usm.ingest import ingest
+from usm.ingest import Intake, Watch, ingest
 from usm.sources.file import FileSource
 from usm.store import Store
 path, state, cursor = sys.argv[1:]
 gc.set_threshold(100_000, 20, 20)
 store, source = Store(state), FileSource(path, cursor)
 now = datetime(2026, 11, 23, tzinfo=timezone.utc)
-stamps = Stamps(timezone.utc, now)
+intake, watch = Intake(Stamps(timezone.utc, now)), Watch(Host("h"))
 while True:
     batch = source.read(0)
     if batch is None:
         break
-    ingest(store, "file", batch, stamps=stamps, host=Host("h"), channels=(), now=now)
+    ingest(store, "file", batch, intake, watch, now)
 sessions = store.sessions(everything=True)
 failures = sum(who[3] for failure in store.failures() for who in failure.who)
 print(len(sessions), sum(s.end is not None for s in sessions), failures)

@@ -24,7 +24,7 @@ import pytest
 
 from usm.errors import SourceError
 from usm.sources import journal
-from usm.sources.journal import JournalSource, readable
+from usm.sources.journal import JournalSource, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -957,14 +957,14 @@ def with_journalctl(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["run/log/journal/1/system.journal", "var/log/journal/1/system@2-3.journal"])
 def test_a_readable_journal(root: Path, name: str) -> None:
     """Volatile or kept, in use or archived."""
-    assert readable(str(root)) == "there is no journal here: start systemd-journald, or follow a log file"
+    assert unreadable(str(root)) == "there is no journal here: start systemd-journald, or follow a log file"
     put(root, "var/log/journal/1/user-1000.journal")
     put(root, "var/log/journal/1/other.txt")
-    assert readable(str(root)) is not None
+    assert unreadable(str(root)) is not None
     put(root, name)
-    assert readable(str(root)) is None
+    assert unreadable(str(root)) is None
     with as_nobody():
-        assert readable(str(root)) is None
+        assert unreadable(str(root)) is None
 
 
 @pytest.mark.usefixtures("with_journalctl")
@@ -972,11 +972,11 @@ def test_a_journal_without_permission(root: Path) -> None:
     """The file, or a directory on the way to it; what to do is told."""
     path = put(root, "var/log/journal/1/system.journal", 0)
     with as_nobody():
-        problem = readable(str(root))
+        problem = unreadable(str(root))
     assert problem == f"no permission ({path}): add this user to group systemd-journal (or adm), or run as root"
     path.parent.chmod(0)
     with as_nobody():
-        problem = readable(str(root))
+        problem = unreadable(str(root))
     path.parent.chmod(0o755)
     assert problem == f"no permission ({path.parent}): add this user to group systemd-journal (or adm), or run as root"
 
@@ -985,4 +985,4 @@ def test_a_journal_without_journalctl(root: Path, monkeypatch: pytest.MonkeyPatc
     """It can't be read then."""
     put(root, "var/log/journal/1/system.journal")
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert readable(str(root)) == "journalctl is not on PATH: install systemd, or follow a log file"
+    assert unreadable(str(root)) == "journalctl is not on PATH: install systemd, or follow a log file"

@@ -14,6 +14,8 @@ import re
 import shutil
 import signal
 import subprocess
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -138,13 +140,13 @@ def mirror() -> str:
 def base(suite: str) -> Path:
     """Return the directory of a release, made now if it is missing."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    place = CACHE / suite
+    packages = ",".join([*PACKAGES, DOAS.get(suite, "opendoas")])
+    place = CACHE / f"{suite}-{zlib.crc32(packages.encode()):08x}"
     with (CACHE / f"{suite}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             partial = CACHE / f"{suite}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            packages = ",".join([*PACKAGES, DOAS.get(suite, "opendoas")])
             options = ["--quiet", "--variant=minbase", "--mode=root", "--format=directory", f"--include={packages}"]
             expired = ['--aptopt=Acquire::Check-Valid-Until "false"']  # a mirror may be frozen
             subprocess.run(["mmdebstrap", *options, *expired, suite, partial, mirror()], check=True)
@@ -341,8 +343,9 @@ class Machine(Clients):
         if self._nspawn.poll() is not None:
             raise RuntimeError((self.root / "console.txt").read_text(errors="replace"))
         for pid in children(self._nspawn.pid):
-            if Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
-                self._leader = pid
+            with suppress(OSError):  # it ended meanwhile
+                if Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
+                    self._leader = pid
         return self._leader != 0
 
     def _state(self) -> str:

@@ -82,7 +82,7 @@ def _is_by(program: Program, fields: Mapping[str, Any], pid: int) -> bool:
     if "_EXE" not in fields:
         return True
     exe = str(fields["_EXE"])
-    exe = exe[: -len(" (deleted)")] if exe.endswith(" (deleted)") else exe  # an upgrade replaced it
+    exe = exe.partition(" (deleted)")[0]  # an upgrade replaced it
     return exe.rpartition("/")[2] in program.executables and _PLACES.fullmatch(exe) is not None
 
 

@@ -6,10 +6,12 @@ some hundred thousand of them, and a frozen dataclass takes three times as long 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
-from typing import NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LOGIN, LOGOUT, FAILED, PRIVILEGE = "login", "logout", "failed", "privilege"
 KINDS = (LOGIN, LOGOUT, FAILED, PRIVILEGE)

@@ -96,9 +96,9 @@ def _close(event: Event, related: Sequence[Session]) -> Pairing:
     reason, hint = event.end_reason or model.CLOSED, _hinted(session, event.time)
     # In the journal systemd's word that it stops a session comes a few milliseconds before or behind PAM's that it is
     # closed; logind's that it is over comes last. Where nobody said goodbye, that one is waited for.
-    if event.boot is not None and event.source_ip is None and event.service and session.seat and hint is None:
-        if reason in (model.CLOSED, model.DISCONNECTED):
-            return Pairing((session._replace(hint=reason, hinted=event.time),))
+    pam = event.source_ip is None and event.service != "" and reason in (model.CLOSED, model.DISCONNECTED)
+    if pam and hint is None and event.boot is not None and session.seat is not None:
+        return Pairing((session._replace(hint=reason, hinted=event.time),))
     # What sshd says of the connection itself is the reason; what PAM or a signal says is only that there is one.
     if event.source_ip is None and hint not in (None, model.CLOSED):
         reason = hint or reason
@@ -117,7 +117,7 @@ def _describe(event: Event, related: Sequence[Session]) -> Pairing:
 def _hint(session: Session, event: Event) -> Session:
     """Note how a session will have ended; that it will be closed or stopped says less than what was said before.
 
-    Who has no client, but sat at a console, can't have said goodbye; there PAM's word is no more than that it is closed.
+    Who has no client, but sat at a console, said no goodbye: there PAM's word is no more than that it is closed.
     """
     said = _hinted(session, event.time)
     known = said not in (None, model.CLOSED) and (said, session.source_port) != (model.DISCONNECTED, None)
@@ -143,7 +143,7 @@ def _explained(event: Event, related: Sequence[Session]) -> list[Session]:
 
 def _joined(event: Event, related: Sequence[Session]) -> Optional[Session]:
     """Return the one session that this evidence is about, or None where it is nobody's or could be several's."""
-    related = [s for s in related if s.service == event.service or event.service == ""]
+    related = [s for s in related if event.service in ("", s.service)]
     if event.source_ip is None:  # PAM, signals: the leader writes them itself
         led = [s for s in related if s.leader == event.pid]
         named = [s for s in led if event.user is None or s.user == event.user]

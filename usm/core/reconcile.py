@@ -72,18 +72,16 @@ def reconcile(
         if known is not None:
             changed += [known] if known != session else []
             continue
-        if _is_of_earlier_boot(session, host):
-            closed, event = _ended_with_boot(session, before.time, host.booted or now)
-        elif session.leader is None:
+        over = _is_of_earlier_boot(session, host)
+        if session.leader is None and not over:
             seat = _seat_of(session, system.seats)
             changed += [session._replace(leader=seat.leader, begun=seat.begun)] if seat else []
             continue
-        else:
-            found = before.missing.get(session.id)
-            if found is None:
-                missing[session.id] = Missing(reason, max(before.time, session.start), now)
-                continue
-            closed, event = _ended(session, found)
+        found = before.missing.get(session.id)
+        if found is None:
+            missing[session.id] = Missing(reason, max(before.time, session.start), now)
+            continue
+        closed, event = _ended_with_boot(session, found.after, host.booted or now) if over else _ended(session, found)
         changed.append(closed)
         told.append(event)
     leaders = {session.leader or 0 for session in (*local, *changed)}
@@ -112,7 +110,7 @@ def adopted(seat: Seat, lines: Iterable[Event], host: Host) -> tuple[Session, Ev
 
 
 def ended_with_boot(sessions: Iterable[Session], boot: str, seen: datetime, now: datetime) -> Pairing:
-    """Close what is of another boot than `boot`, whose first record is of `now`; `seen`: the last of the boot before."""
+    """Close what is of another boot than `boot`, whose first record is of `now`; `seen`: the last one before it."""
     over = [_ended_with_boot(s, seen, now) for s in sessions if s.boot not in (None, boot)]
     return Pairing(tuple(session for session, _ in over), tuple(event for _, event in over))
 

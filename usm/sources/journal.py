@@ -357,7 +357,7 @@ class JournalSource:
         return bool(ready) or deadline is None or self._monotonic() < deadline
 
 
-def readable(root: str = "/") -> Optional[str]:
+def unreadable(root: str = "/") -> Optional[str]:
     """Return why this process can't read the system's journal and what to do about it, or None if it can."""
     if shutil.which("journalctl") is None:
         return "journalctl is not on PATH: install systemd, or follow a log file"

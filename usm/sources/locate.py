@@ -5,13 +5,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import re
-import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from usm.errors import SourceError
+from usm.sources import journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +21,6 @@ FAMILIES = {
     SECURE: ("rhel", "centos", "fedora", "rocky", "almalinux", "ol", "amzn"),
     MESSAGES: ("suse", "sles", "sle", "sled", "opensuse", "alpine"),
 }
-_JOURNALS = ("var/log/journal", "run/log/journal")
 
 
 def choose(
@@ -34,7 +32,7 @@ def choose(
     """
     if kind == "file" or log_file is not None:
         return (log_file, "as configured") if log_file else (find_log(os_release, root), "this distribution's")
-    problem = journal_unreadable(root)
+    problem = journal.unreadable(root)
     if problem is None:
         return None, "as configured" if kind == "journal" else "it proves who wrote a record"
     if kind == "journal":
@@ -43,18 +41,6 @@ def choose(
         return find_log(os_release, root), f"the journal can't be read: {problem}"
     except SourceError as error:
         raise SourceError(f"{str(error).rstrip('.')}; nor can the journal be read: {problem}") from error
-
-
-def journal_unreadable(root: str = "/") -> Optional[str]:
-    """Return why this process can't read the system's journal and what to do about it, or None if it can."""
-    if shutil.which("journalctl") is None:
-        return "there is no journalctl"
-    places = [path for top in _JOURNALS for path in Path(root, top).glob("*/system.journal")]
-    if not places:
-        return "journald keeps none here"
-    if any(os.access(path, os.R_OK) for path in places):
-        return None
-    return "no permission; add this user to group systemd-journal, or run as root"
 
 
 def default_paths(os_release: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ proves its pid.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Optional
 
 from usm.core import model
@@ -14,6 +13,8 @@ from usm.core.model import Event
 from usm.core.programs.row import Program, evidence, login, peer, row
 
 if TYPE_CHECKING:
+    import re
+
     from usm.core.model import Record
 
 # IPv6 is bracketed since 2026.94 only; the port is behind the last colon.

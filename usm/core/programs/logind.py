@@ -7,7 +7,6 @@ fields of the journal.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Optional
 
 from usm.core import model
@@ -15,6 +14,8 @@ from usm.core.model import Event
 from usm.core.programs.row import Program, row
 
 if TYPE_CHECKING:
+    import re
+
     from usm.core.model import Record
 
 

@@ -118,7 +118,8 @@ LOGIN = Program(
             of="util-linux",
         ),
         row(
-            r"TOO MANY LOGIN TRIES \(\d+\) on '(?P<tty>[^']{1,64})'(?: from '(?P<host>[^']{1,255})')? FOR '(?P<user>.*)'",
+            r"TOO MANY LOGIN TRIES \(\d+\) on '(?P<tty>[^']{1,64})'(?: from '(?P<host>[^']{1,255})')?"
+            r" FOR '(?P<user>.*)'",
             _console_failed,
             of="shadow",
         ),
