@@ -25,8 +25,8 @@ import usm
 from tests.fakes.feishu import FakeFeishu
 from usm import cli, config
 from usm.core.alert import alert_for
-from usm.core.model import LOGIN, Event, Host, Session
-from usm.store import DEAD, Store
+from usm.core.model import DEAD, LOGIN, Event, Host, Session
+from usm.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,26 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from usm.core.alert import alert_for
-from usm.core.model import LOGIN, Alert, Deferred, Event, Host, Print, Receipt, Rejected, Reply, Request, Sent
+from usm.core.model import (
+    DEAD,
+    LOGIN,
+    PENDING,
+    SENT,
+    Alert,
+    Deferred,
+    Event,
+    Host,
+    Print,
+    Receipt,
+    Rejected,
+    Reply,
+    Request,
+    Sent,
+)
 from usm.core.text import Look
 from usm.deliver import TICK, Worker, attempt
 from usm.errors import StoreError, TransportError
-from usm.store import DEAD, PENDING, SENT, Store
+from usm.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usm.core.alert import alert_for
-from usm.core.model import CLOSED, LOGIN, LOGOUT, WARNING, Alert, Event, Failure, Host, Session
+from usm.core.model import CLOSED, DEAD, LOGIN, LOGOUT, PENDING, SENT, WARNING, Alert, Event, Failure, Host, Session
 from usm.errors import StoreError
-from usm.store import APPLICATION_ID, DEAD, MIGRATIONS, PENDING, SENT, Store
+from usm.store import APPLICATION_ID, MIGRATIONS, Store
 
 UTC = timezone.utc
 NOW = datetime(2026, 11, 23, 2, 5, 7, 123456, UTC)

@@ -19,14 +19,14 @@ import usm
 from usm import check, config, replay, report
 from usm.channels.console import Console
 from usm.core.alert import alert_for
-from usm.core.model import INFO, KINDS, LOGIN, Alert, Deferred, Event, Sent
+from usm.core.model import DEAD, INFO, KINDS, LOGIN, PENDING, Alert, Deferred, Event, Sent
 from usm.core.text import Look
 from usm.daemon import Monitor
 from usm.deliver import attempt
 from usm.demo import play
 from usm.errors import ConfigError, SourceError, UsmError
 from usm.host import identify, local_zone
-from usm.store import DEAD, PENDING, Store
+from usm.store import Store
 from usm.transport import Transport
 
 if TYPE_CHECKING:

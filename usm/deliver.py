@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core.backoff import budget_wait, delay
-from usm.core.model import Alert, Deferred, Receipt, Rejected, Reply, Request, Sent
+from usm.core.model import DEAD, PENDING, SENT, Alert, Deferred, Receipt, Rejected, Reply, Request, Sent
 from usm.errors import StoreError, TransportError
-from usm.store import DEAD, PENDING, SENT, Delivery, Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from usm.channels import Channel
     from usm.core.text import Look
+    from usm.store import Delivery, Store
 
 log = logging.getLogger(__name__)
 TICK = 60.0  # seconds; the outbox may also be changed by another process (`usm outbox retry`)

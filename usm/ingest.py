@@ -13,6 +13,7 @@ from usm.core.alert import alert_for
 from usm.core.decode import decode_syslog
 from usm.core.journal import decode_journal
 from usm.core.pair import pair
+from usm.core.programs.privilege import SERVICES
 from usm.core.recognize import recognize
 from usm.core.reconcile import adopted, ended_with_boot, reconcile
 from usm.core.sieve import Sifted, sift
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from usm.core.model import Batch, Event, Host, Record, Seat, System
     from usm.core.pair import Pairing
     from usm.core.reconcile import Look
-    from usm.store import Store, Transaction
+    from usm.store import Store
+    from usm.transaction import Transaction
 
     Owner = Callable[[Optional[str], Optional[str]], tuple[Optional[str], Optional[str]]]
 
@@ -72,7 +74,7 @@ class Intake:
             return []
         told = self._boot(tx, record)
         event = recognize(record)
-        if event is None or (event.kind == model.FAILED and event.uid and not self._speaks(tx, event, watch)):
+        if event is None or (event.service in SERVICES and event.uid and not self._speaks(tx, event, watch)):
             return told
         if event.kind == model.LOGIN and watch is not None:
             person, comment = watch.owner(event.user, event.key)
@@ -82,9 +84,10 @@ class Intake:
     @staticmethod
     def _speaks(tx: Transaction, event: Event, watch: Optional[Watch]) -> bool:
         """Tell whether the user whose process wrote this is the one it speaks of."""
-        if watch is not None and watch.uid_of(event.user or "") == event.uid:
+        if watch is not None and watch.uid_of(event.user or "") in (event.uid, event.owner):
             return True
-        return any(session.user == event.user for session in tx.of_uid(event.host, event.uid))
+        known = (*tx.of_uid(event.host, event.uid), *tx.of_uid(event.host, event.owner))
+        return any(session.user == event.user for session in known)
 
     def _boot(self, tx: Transaction, record: Record) -> list[Event]:
         """A record of another boot: whoever was on before it is not any more."""
@@ -108,7 +111,7 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
             tx.preload()
         for line in sifted.lines:
             for event in intake.take(tx, line, watch):
-                (failed if event.kind == model.FAILED and event.target is None else told).append(event)
+                (failed if event.kind == model.FAILED and event.service not in SERVICES else told).append(event)
         tx.add_failures(tally(failed, sifted.folds, intake.stamps))
         told = _tell(tx, told, watch, now)
         tx.checkpoint(source, batch.cursor, now)

@@ -11,22 +11,19 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from usm.core import model
-from usm.core.alert import dump, load
-from usm.core.model import Alert, Event, Failure, Session, micros
+from usm.core.alert import load
+from usm.core.model import DEAD, PENDING, SENT, Alert, Event, Failure, Session, micros
 from usm.errors import StoreError
+from usm.transaction import COLUMNS, Transaction, session_of, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
 APPLICATION_ID = 0x55534D31  # "USM1", in the file's header: another program's database is never touched
-PENDING, SENT, DEAD = "pending", "sent", "dead"
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_PRELOAD = 5000  # open sessions that are read at once before a large batch
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -67,12 +64,6 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX event_time ON event (time);
     """,
 )
-# The fields of a Session, in its order.
-_COLUMNS = ", ".join(f'"{name}"' for name in Session._fields)
-_MARKS = ", ".join("?" * len(Session._fields))
-# What may change of a session after its beginning.
-_CHANGING = ("tty", "leader", "end", "end_reason", "until", "uid", "seat", "boot", "begun", "hint", "hinted")
-_CHANGE = ", ".join(f'"{name}" = excluded."{name}"' for name in _CHANGING)
 
 
 class Delivery(NamedTuple):
@@ -87,26 +78,6 @@ class Delivery(NamedTuple):
     plain: bool
     code: Optional[str] = None
     detail: Optional[str] = None
-
-
-def _time(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def _number(session: str) -> int:
-    return int.from_bytes(bytes.fromhex(session), "big", signed=True)
-
-
-def _session(row: tuple[Any, ...]) -> Session:
-    identity = row[0].to_bytes(8, "big", signed=True).hex()
-    start, end = row[10], None if row[11] is None else _time(row[11])
-    until, hinted = (None if value is None else _time(value) for value in (row[13], row[21]))
-    return Session._make((identity, *row[1:10], _time(start), end, row[12], until, *row[14:21], hinted))
-
-
-def _row(s: Session) -> tuple[Any, ...]:
-    end, until, hinted = (None if time is None else micros(time) for time in (s.end, s.until, s.hinted))
-    return (_number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
 
 
 class Store:
@@ -207,21 +178,21 @@ class Store:
         """Return the source that was read last, and until when it is known to have been watched."""
         with self._errors():
             row = self._db.execute("SELECT source, time FROM checkpoint ORDER BY time DESC LIMIT 1").fetchone()
-            return None if row is None else (row[0], _time(row[1]))
+            return None if row is None else (row[0], time_of(row[1]))
 
     def sessions(self, *, everything: bool = False) -> list[Session]:
         """Return the open sessions, or all, oldest first."""
         where = "" if everything else 'WHERE "end" IS NULL'
         with self._errors():
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM session {where} ORDER BY start, id")  # noqa: S608 - constants
-            return [_session(row) for row in rows]
+            rows = self._db.execute(f"SELECT {COLUMNS} FROM session {where} ORDER BY start, id")  # noqa: S608 - constants
+            return [session_of(row) for row in rows]
 
     def events(self) -> list[Event]:
         """Return who acted as whom, and who was refused that, oldest first."""
         names = "kind, time, host, service, user, tty, pid, count, target, command"
         with self._errors():
             rows = self._db.execute(f"SELECT {names} FROM event ORDER BY time, id")  # noqa: S608 - constants
-            return [Event(**{**dict(zip(names.split(", "), row)), "time": _time(row[1])}) for row in rows]
+            return [Event(**{**dict(zip(names.split(", "), row)), "time": time_of(row[1])}) for row in rows]
 
     def failures(self) -> list[Failure]:
         """Return the failed logins as they were folded, oldest first."""
@@ -232,8 +203,8 @@ class Store:
                     host,
                     service,
                     ip,
-                    _time(time),
-                    _time(until),
+                    time_of(time),
+                    time_of(until),
                     tuple((u, m, bool(i), n) for u, m, i, n in json.loads(who)),
                 )
                 for host, service, ip, time, until, who in rows
@@ -259,7 +230,7 @@ class Store:
         """Return when messages of this channel were settled lately: a restart must not reset a rate limit."""
         with self._errors():
             sql = "SELECT settled FROM outbox WHERE channel = ? AND settled > ? ORDER BY settled"
-            return [_time(row[0]) for row in self._db.execute(sql, (channel, micros(since)))]
+            return [time_of(row[0]) for row in self._db.execute(sql, (channel, micros(since)))]
 
     def settle(self, delivery: Delivery, now: datetime) -> None:
         """Write down what became of a delivery: its state, tries, when it is due again, and why."""
@@ -293,166 +264,7 @@ _DELIVERY = (
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
-    return Delivery(row[0], load(row[1]), row[2], row[3], row[4], _time(row[5]), bool(row[6]), row[7], row[8])
-
-
-class Transaction:
-    """The writing side of one batch. Sessions are read when asked for and written once, at the end."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._led: dict[tuple[str, Optional[int]], Optional[Session]] = {}
-        self._peers: dict[tuple[str, Optional[str], Optional[int]], Optional[Session]] = {}
-        self._changed: dict[str, Session] = {}
-        self._latest: Optional[int] = None  # start of the newest session before this transaction
-        self._complete = False
-
-    def preload(self) -> None:
-        """Read the open sessions at once: cheaper before a batch that asks for most of them."""
-        rows = self._db.execute(f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL LIMIT {_PRELOAD}').fetchall()  # noqa: S608
-        for session in map(_session, rows):
-            self._remember(session, session)
-        self._complete = len(rows) < _PRELOAD
-
-    def related(self, event: Event) -> list[Session]:
-        """Return the open sessions that `pair` must know of for this event."""
-        if event.kind == model.LOGIN:
-            session = self._known(event)
-            if session is not None:
-                return [session]
-        elif event.source_port is None and event.source_ip is not None:  # OpenSSH before 7.2
-            return self._select("host = ? AND (source_ip = ? OR leader = ?)", event.host, event.source_ip, event.pid)
-        elif event.seat is not None and event.pid is None:
-            return self._select("host = ? AND seat = ?", event.host, event.seat)
-        elif event.kind == model.HINT and event.pid is None:  # the whole machine
-            return self._select("host = ?", event.host)
-        if event.pid is None and event.source_ip is None:  # a program that does not say which process it is
-            where = "host = ? AND service = ? AND user = ? AND leader IS NULL"
-            return self._select(where, event.host, event.service, event.user)
-        return self._named(event)
-
-    def _named(self, event: Event) -> list[Session]:
-        """Return the open sessions with this leader, and with this address and port; evidence names one of them."""
-        found: dict[str, Session] = {}
-        if event.kind == model.LOGIN or event.source_ip is None:
-            session = self._by_leader(event.host, event.pid)
-            if session is not None:
-                found[session.id] = session
-        if event.source_ip is not None:
-            session = self._by_peer(event.host, event.source_ip, event.source_port)
-            if session is not None:
-                found[session.id] = session
-        return list(found.values())
-
-    def open(self) -> list[Session]:
-        """Return all open sessions, oldest first."""
-        return self._select("TRUE")
-
-    def was_led(self, leader: int, since: datetime) -> bool:
-        """Tell whether a session of this leader began since then, also one that has ended."""
-        sql = "SELECT EXISTS (SELECT 1 FROM session WHERE start >= ? AND leader = ?)"
-        self.flush()
-        return bool(self._db.execute(sql, (micros(since), leader)).fetchone()[0])
-
-    def of_uid(self, host: str, uid: Optional[int]) -> list[Session]:
-        """Return the open sessions of a uid."""
-        return self._select("host = ? AND uid = ?", host, uid)
-
-    def _select(self, where: str, *values: object) -> list[Session]:
-        self.flush()
-        sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND {where} ORDER BY start, id'  # noqa: S608 - constants
-        return [_session(row) for row in self._db.execute(sql, values)]
-
-    def _known(self, event: Event) -> Optional[Session]:
-        """Return the session with the login's very id, open or closed: a log that says it twice opens nothing twice."""
-        if event.session in self._changed:
-            return self._changed[event.session]
-        if self._latest is None:
-            (latest,) = self._db.execute("SELECT max(start) FROM session").fetchone()
-            self._latest = -1 if latest is None else latest
-        if event.session is None or micros(event.time) > self._latest:
-            return None  # the id holds the start: what is newer than all that is stored can't be among it
-        sql = f"SELECT {_COLUMNS} FROM session WHERE id = ?"  # noqa: S608 - constants
-        row = self._db.execute(sql, (_number(event.session),)).fetchone()
-        return None if row is None else _session(row)
-
-    def _by_leader(self, host: str, leader: Optional[int]) -> Optional[Session]:
-        key = (host, leader)
-        if key not in self._led and not self._complete:
-            self._led[key] = self._find("leader = ?", host, leader)
-        return self._led.get(key)
-
-    def _by_peer(self, host: str, ip: Optional[str], port: Optional[int]) -> Optional[Session]:
-        key = (host, ip, port)
-        if key not in self._peers and not self._complete:
-            self._peers[key] = self._find("source_ip = ? AND source_port = ?", host, ip, port)
-        return self._peers.get(key)
-
-    def _find(self, where: str, host: str, *key: object) -> Optional[Session]:
-        sql = f'SELECT {_COLUMNS} FROM session WHERE "end" IS NULL AND {where} AND host = ?'  # noqa: S608 - constants
-        row = self._db.execute(sql, (*key, host)).fetchone()
-        return None if row is None else _session(row)
-
-    def _remember(self, session: Session, state: Optional[Session]) -> None:
-        self._led[session.host, session.leader] = state
-        if session.source_ip is not None:
-            self._peers[session.host, session.source_ip, session.source_port] = state
-
-    def put(self, session: Session) -> None:
-        """Open or close a session."""
-        self._remember(session, session if session.end is None else None)
-        self._changed[session.id] = session
-
-    def add_failures(self, failures: Sequence[Failure]) -> None:
-        """Append failed logins."""
-        self._db.executemany(
-            "INSERT INTO failure (host, service, source_ip, time, until, count, who) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    *f[:3],
-                    micros(f.time),
-                    micros(f.until),
-                    sum(w[3] for w in f.who),
-                    json.dumps(f.who, ensure_ascii=False),
-                )
-                for f in failures
-            ],
-        )
-
-    def add_event(self, event: Event) -> None:
-        """Append who acted as whom, and who was refused that."""
-        facts = (event.user, event.tty, event.pid, event.count, event.target, event.command)
-        self._db.execute(
-            "INSERT INTO event (kind, time, host, service, user, tty, pid, count, target, command) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (event.kind, micros(event.time), event.host, event.service, *facts),
-        )
-
-    def enqueue(self, alert: Alert, channels: Sequence[str], due: datetime) -> None:
-        """Put an alert into the outbox, once for each channel."""
-        row = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(alert),)).lastrowid
-        self._db.executemany(
-            "INSERT INTO outbox (alert, channel, state, attempts, due, plain) VALUES (?, ?, ?, 0, ?, 0)",
-            [(row, channel, PENDING, micros(due)) for channel in channels],
-        )
-
-    def checkpoint(self, source: str, cursor: str, now: datetime) -> None:
-        """Move the place in the log on, together with all that was read before it."""
-        sql = "INSERT INTO checkpoint VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET cursor = ?2, time = ?3"
-        self._db.execute(sql, (source, cursor, micros(now)))
-
-    def watched(self, source: str, now: datetime) -> None:
-        """Note that the source is still watched."""
-        self._db.execute("UPDATE checkpoint SET time = ? WHERE source = ?", (micros(now), source))
-
-    def flush(self) -> None:
-        """Write the changed sessions."""
-        self._db.executemany(
-            f"INSERT INTO session ({_COLUMNS}) VALUES ({_MARKS}) ON CONFLICT (id) DO UPDATE SET {_CHANGE}",  # noqa: S608 - constants
-            map(_row, self._changed.values()),
-        )
-        self._changed.clear()
-        self._latest = None
+    return Delivery(row[0], load(row[1]), row[2], row[3], row[4], time_of(row[5]), bool(row[6]), row[7], row[8])
 
 
 def _remedy(error: Exception) -> str:

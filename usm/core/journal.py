@@ -7,9 +7,9 @@ quick to end. Nothing here asks for the unit: a login moves its process into the
 
 - the message came the way on which the program sends, and the pid it gave itself is its pid;
 - what is known of the process fits the program, and a program file lies where only root may write;
-- root wrote it, or a set-user-ID program whose file is known. What any other user's process writes (the part of sshd
-  that serves a session; a sudo that refused and was gone) keeps its uid, and speaks for that user at most: of how the
-  own session will have ended, of the own refusal.
+- root wrote it; what any other user's process writes keeps its uid and speaks for that user at most. Of sshd it is the
+  part that serves a session, and explains how its own session will have ended. su, sudo and doas have the uid of who
+  started them; a program's file is no proof, since a forger may write first and then become that program.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from usm.core.programs import Program
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_NOBODY = 2**32 - 1  # the kernel's login uid of a process that no login led to
 _MOST = 2**53  # µs; 200 years
 _COMM = 15  # characters that the kernel keeps of a process' name
 _PLACES = re.compile(r"/(?:usr/(?!local/)|s?bin/|lib(?:32|64|x32)?/|nix/store/).*/?", re.ASCII)
@@ -49,8 +50,6 @@ def decode_journal(line: bytes, zone: tzinfo) -> Optional[Record]:
     pid, uid, time = (_number(fields, name) for name in ("_PID", "_UID", "__REALTIME_TIMESTAMP"))
     if pid is None or uid is None or time is None or not _is_by(program, fields, pid):
         return None
-    if program.setuid and "_EXE" in fields:
-        uid = 0  # the kernel names who started it
     sent = _number(fields, "_SOURCE_REALTIME_TIMESTAMP")
     return Record(
         (_EPOCH + timedelta(microseconds=time if sent is None else sent)).astimezone(zone),
@@ -62,6 +61,7 @@ def decode_journal(line: bytes, zone: tzinfo) -> Optional[Record]:
         _text(fields, "_BOOT_ID"),
         _number(fields, "LEADER"),
         _seat(fields),
+        _owner(fields),
     )
 
 
@@ -106,6 +106,12 @@ def _number(fields: Mapping[str, Any], name: str) -> Optional[int]:
     if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 17:  # noqa: PLR2004
         return None
     return min(int(value), _MOST)
+
+
+def _owner(fields: Mapping[str, Any]) -> Optional[int]:
+    """Return whose login the writer belongs to: logind put it into that session, and the kernel keeps it there."""
+    owner, audit = (_number(fields, name) for name in ("_SYSTEMD_OWNER_UID", "_AUDIT_LOGINUID"))
+    return owner if owner is not None else audit if audit != _NOBODY else None
 
 
 def _seat(fields: Mapping[str, Any]) -> Optional[str]:

@@ -35,6 +35,9 @@ INFO, NOTICE, WARNING, CRITICAL = "info", "notice", "warning", "critical"
 SEVERITIES = (INFO, NOTICE, WARNING, CRITICAL)
 
 
+PENDING, SENT, DEAD = "pending", "sent", "dead"  # what becomes of a delivery
+
+
 class Secret:
     """A string that never shows itself: not in `repr`, `str`, a format or a traceback's locals."""
 
@@ -75,9 +78,9 @@ class Batch(NamedTuple):
 class Record(NamedTuple):
     """The header fields of one log line (words of RFC 5424); `time` is aware, `message` one line of text.
 
-    What follows only the journal knows, and its writer could not choose it. `uid`: whose authority the record has
-    (0 also for a set-user-ID program that its executable proves). `boot`: the boot it is of. `leader` and `seat`:
-    the process and the session that logind or systemd speaks of.
+    What follows only the journal knows, and its writer could not choose it. `uid`: who wrote it; `owner`: the uid that
+    had logged in, where the writer belongs to a login. `boot`: the boot it is of. `leader` and `seat`: the process and
+    the session that logind or systemd speaks of.
     """
 
     time: datetime
@@ -89,6 +92,7 @@ class Record(NamedTuple):
     boot: Optional[str] = None
     leader: Optional[int] = None
     seat: Optional[str] = None
+    owner: Optional[int] = None
 
 
 class Event(NamedTuple):
@@ -98,7 +102,7 @@ class Event(NamedTuple):
     (session, start, duration in seconds) or finds that no session was open and drops it.
     `until`: the latest that it can have happened, where `time` is only the earliest. `person`: who the configuration
     says the key belongs to; `comment`: what the account's owner wrote beside it. `uid`: in evidence, of the user whose
-    process wrote it; in a login, of the account. `seat`: the session's id in logind.
+    process wrote it (`owner`: who had logged in); in a login, of the account. `seat`: the session's id in logind.
     """
 
     kind: str
@@ -127,6 +131,7 @@ class Event(NamedTuple):
     uid: Optional[int] = None
     seat: Optional[str] = None
     boot: Optional[str] = None
+    owner: Optional[int] = None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -129,6 +129,7 @@ def _known(session: Session, seat: Optional[Seat], system: System) -> Optional[S
         return None
     if seat is not None:
         session = session._replace(tty=session.tty or seat.tty, seat=session.seat or seat.id)
+        session = session._replace(source_ip=session.source_ip or seat.source_ip)  # cockpit's lines have none
     return session
 
 
@@ -140,8 +141,9 @@ def _is_of_earlier_boot(session: Session, host: Host) -> bool:
 
 
 def _ended_with_boot(session: Session, seen: datetime, booted: datetime) -> tuple[Session, Event]:
-    if session.hint is not None and session.hinted is not None:
-        return end(session, session.hinted, session.hint)
+    hint, hinted = session.hint, session.hinted
+    if hint is not None and hinted is not None and (hint == model.SHUTDOWN or hinted >= seen - _NEAR):
+        return end(session, hinted, hint)
     return end(session, min(max(seen, session.start), booted), model.CRASH, until=booted)
 
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 FIELDS = (
     "MESSAGE,_SOURCE_REALTIME_TIMESTAMP,_HOSTNAME,_PID,_UID,_COMM,_EXE,_TRANSPORT,SYSLOG_IDENTIFIER,SYSLOG_PID,LEADER,"
-    "SESSION_ID,UNIT,MESSAGE_ID,_MACHINE_ID"
+    "SESSION_ID,UNIT,MESSAGE_ID,_MACHINE_ID,_SYSTEMD_OWNER_UID,_AUDIT_LOGINUID"
 )
 OPTIONS = ("--output=json", "--all", "--no-pager", "--quiet", f"--output-fields={FIELDS}")
 # --no-tail: before systemd 257 ten records would be shown, also from a cursor on. --merge: in 252 and 257 --follow

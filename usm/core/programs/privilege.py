@@ -16,6 +16,7 @@ from usm.core.programs.row import Build, Program, row
 if TYPE_CHECKING:
     from usm.core.model import Record
 
+SERVICES = ("su", "sudo", "doas")
 _NOBODY = ("none", "unknown", "???", "")  # instead of a terminal
 
 
@@ -25,9 +26,9 @@ def _terminal(tty: Optional[str]) -> Optional[str]:
 
 
 def _event(record: Record, kind: str, service: str, user: str, tty: Optional[str] = None) -> Event:
-    """What a user's own process wrote (the program ended before its file was known) keeps the uid: see `Intake`."""
-    time, host = record.time, record.host
-    return Event(kind, time, host, service, user, tty=_terminal(tty), pid=record.pid, uid=record.uid or None)
+    """In the journal it carries who started it: `Intake` believes what users' processes say of these users only."""
+    event = Event(kind, record.time, record.host, service, user, tty=_terminal(tty), pid=record.pid)
+    return event._replace(uid=record.uid, owner=record.owner) if record.uid else event
 
 
 def _acted(service: str) -> Build:
@@ -48,14 +49,12 @@ def _refused(service: str) -> Build:
 
 
 def _not_permitted(record: Record, match: re.Match[str]) -> Optional[Event]:
-    return _event(record, model.FAILED, "doas", match["user"])
+    return _event(record, model.FAILED, "doas", match["user"])._replace(command=match["command"])
 
 
 def _sudo(record: Record, match: re.Match[str]) -> Optional[Event]:
     """A reason before the fields means a refusal; it may hold the number of wrong passwords."""
     reason = match["reason"]
-    if reason is None and record.uid:
-        return None
     event = _event(record, model.PRIVILEGE if reason is None else model.FAILED, "sudo", match["user"], match["tty"])
     if match["rest"].count(" ; USER=") == 1 and " ; COMMAND=" not in match["command"]:
         event = event._replace(target=match["target"], command=match["command"])
@@ -76,7 +75,9 @@ SU = Program(
     "su",
     ("su",),
     (
-        row(rf"\(to (?P<target>\S{{1,256}})\) {_WHO} on (?P<tty>\S{{1,64}})", _acted("su"), of="util-linux"),
+        row(
+            rf"\(to (?P<target>\S{{1,256}})\) {_WHO} on (?P<tty>\S{{1,64}})", _acted("su"), anyone=True, of="util-linux"
+        ),
         row(
             rf"FAILED SU \(to (?P<target>.*)\) {_WHO} on (?P<tty>\S{{1,64}})",
             _refused("su"),
@@ -84,7 +85,7 @@ SU = Program(
             anyone=True,
             of="util-linux",
         ),
-        row(rf"Successful su for (?P<target>\S{{1,256}}) by {_WHO}", _acted("su"), of="shadow"),
+        row(rf"Successful su for (?P<target>\S{{1,256}}) by {_WHO}", _acted("su"), anyone=True, of="shadow"),
         row(rf"FAILED su for (?P<target>.*) by {_WHO}", _refused("su"), b"FAILED su ", anyone=True, of="shadow"),
     ),
     frozenset(("su",)),
@@ -118,9 +119,10 @@ DOAS = Program(
             _doas,
             rb"\S+ ran command ",
             free=True,
+            anyone=True,
         ),
         row(rf"failed auth for {_WHO}", _refused("doas"), anyone=True),
-        row(rf"command not permitted for {_WHO}: .*", _not_permitted, anyone=True),
+        row(rf"command not permitted for {_WHO}: (?P<command>.*)", _not_permitted, anyone=True),
     ),
     frozenset(("doas",)),
     setuid=True,
