@@ -63,6 +63,8 @@ def test_an_event_is_one_object_with_every_field(tmp_path: Path) -> None:
         "tty": None,
         "pid": 125,
         "session": login["session"],
+        "person": None,
+        "comment": None,
         "line": 2,
     }
     assert logout == {
@@ -73,6 +75,7 @@ def test_an_event_is_one_object_with_every_field(tmp_path: Path) -> None:
         "start": "2026-11-23T10:05:07.123456+08:00",
         "duration": 311.876544,
         "end_reason": "disconnected",
+        "until": None,
         "line": 3,
     }
 

@@ -48,12 +48,15 @@ def test_an_open_session_has_no_end() -> None:
         "source_port": 43867,
         "method": "publickey",
         "key": "SHA256:WOYw2sMJ4B4KKf95wk8CAElK0iyEy5hL9KKD7YXVMME",
+        "person": None,
+        "comment": None,
         "tty": None,
         "service": "sshd",
         "host": "web01",
         "pid": 125,
         "start": "2026-11-23T10:05:06.999995+08:00",
         "end": None,
+        "until": None,
         "duration": None,
         "end_reason": None,
     }
@@ -93,8 +96,17 @@ def test_sessions_are_a_table() -> None:
         "USER   FROM         METHOD     SINCE                FOR  END           KEY",
         "alice  203.0.113.5  publickey  2026-11-23 10:05:06  2h   open          "
         "SHA256:WOYw2sMJ4B4KKf95wk8CAElK0iyEy5hL9KKD7YXVMME",
-        "王\ufffd小  -            -          2026-11-23 12:05:07  0s   disconnected  -",
+        "王\ufffd小  -            sshd       2026-11-23 12:05:07  0s   disconnected  -",
     ]
+
+
+def test_whose_key_it_is_takes_the_place_of_the_key() -> None:
+    """The person before the comment before the fingerprint; who sits at a console is from its terminal."""
+    shown = [ALICE._replace(person="Alice Liddell", comment="laptop"), ALICE._replace(comment="laptop"), ALICE]
+    ends = [line.rsplit("  ", 1)[1] for line in sessions_table(shown, NOW, CST, "en").splitlines()[1:]]
+    assert ends == ["Alice Liddell", "laptop", ALICE.key]
+    console = ALICE._replace(service="login", source_ip=None, source_port=None, method=None, key=None, tty="tty1")
+    assert sessions_table([console], NOW, CST, "en").splitlines()[1].split()[:3] == ["alice", "tty1", "login"]
 
 
 def test_the_outbox_is_a_table() -> None:

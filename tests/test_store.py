@@ -112,6 +112,15 @@ def test_a_time_in_another_zone_is_the_same_moment(tmp_path: Path) -> None:
         st.datetimes(timezones=st.just(UTC)),
         st.none() | st.datetimes(timezones=st.just(UTC)),
         st.none() | st.just("reset"),
+        until=st.none() | st.datetimes(timezones=st.just(UTC)),
+        person=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+        comment=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+        uid=st.none() | st.integers(0, 2**32 - 1),
+        seat=st.none() | st.just("c1"),
+        boot=st.none() | st.just("b" * 32),
+        begun=st.none() | st.integers(0, 2**62),
+        hint=st.none() | st.just("terminated"),
+        hinted=st.none() | st.datetimes(timezones=st.just(UTC)),
     )
 )
 def test_any_session_comes_back(session: Session) -> None:

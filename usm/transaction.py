@@ -92,8 +92,7 @@ class Transaction:
         elif event.kind == model.HINT and event.pid is None:  # the whole machine
             return self._select("host = ?", event.host)
         if event.pid is None and event.source_ip is None:  # a program that does not say which process it is
-            where = "host = ? AND service = ? AND user = ? AND leader IS NULL"
-            return self._select(where, event.host, event.service, event.user)
+            return self._select("host = ? AND service = ? AND user = ?", event.host, event.service, event.user)
         return self._named(event)
 
     def _named(self, event: Event) -> list[Session]:

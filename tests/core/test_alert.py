@@ -29,6 +29,8 @@ def test_the_json_of_a_login_is_the_promised_one() -> None:
         "tty": None,
         "pid": 125,
         "session": "00ff",
+        "person": None,
+        "comment": None,
     }
 
 
@@ -37,9 +39,16 @@ def test_the_json_of_a_login_is_the_promised_one() -> None:
     [
         (
             LOGIN._replace(kind="logout", start=TIME, duration=312.4, end_reason="disconnected"),
-            {"start": "2026-11-23T10:05:07.123456+08:00", "duration": 312.4, "end_reason": "disconnected"},
+            {
+                "start": "2026-11-23T10:05:07.123456+08:00",
+                "duration": 312.4,
+                "end_reason": "disconnected",
+                "until": None,
+                "person": None,
+                "comment": None,
+            },
         ),
-        (LOGIN._replace(kind="failed", invalid_user=True), {"invalid_user": True, "count": 1}),
+        (LOGIN._replace(kind="failed", invalid_user=True), {"invalid_user": True, "count": 1, "target": None, "command": None}),
         (
             LOGIN._replace(kind="privilege", target="root", command="/usr/bin/id"),
             {"target": "root", "command": "/usr/bin/id"},
@@ -48,7 +57,8 @@ def test_the_json_of_a_login_is_the_promised_one() -> None:
 )
 def test_each_kind_adds_its_own_facts(event: Event, more: dict[str, object]) -> None:
     """The other kinds say more than a login does, and nothing of each other."""
-    assert event_json(event) == {**event_json(LOGIN), "kind": event.kind, **more}
+    shared = {name: value for name, value in event_json(LOGIN).items() if name not in ("person", "comment")}
+    assert event_json(event) == {**shared, "kind": event.kind, **more}
 
 
 def test_a_login_is_told_with_the_host_s_address() -> None:
@@ -100,4 +110,30 @@ def test_an_alert_survives_the_store() -> None:
     )
     alert = alert_for(event, HOST)
     assert alert is not None
+    assert load(dump(alert)) == alert
+
+
+def test_whose_key_it_was_and_until_when_are_in_the_json() -> None:
+    """A login and a logout name the person and the comment; an end that nobody saw has two times."""
+    known = LOGIN._replace(person="Alice", comment="alice@laptop")
+    assert [event_json(known)[name] for name in ("person", "comment")] == ["Alice", "alice@laptop"]
+    logout = known._replace(kind="logout", start=TIME, until=TIME + timedelta(minutes=1), end_reason="vanished")
+    assert [event_json(logout)[n] for n in ("until", "person")] == ["2026-11-23T10:06:07.123456+08:00", "Alice"]
+
+
+def test_of_su_and_sudo_only_what_has_a_terminal_is_told() -> None:
+    """Automation's is kept, and nobody is told of it."""
+    acted = LOGIN._replace(kind="privilege", service="sudo", target="root", command="/usr/bin/id")
+    assert alert_for(acted, HOST) is None
+    told = alert_for(acted._replace(tty="pts/1"), HOST)
+    assert told is not None
+    assert told.severity == "info"
+    assert alert_for(acted._replace(kind="failed", tty="pts/1"), HOST) is None
+
+
+def test_what_happened_while_nobody_watched_is_marked() -> None:
+    """And the mark comes back from the store."""
+    alert = alert_for(LOGIN, HOST, late=True)
+    assert alert is not None
+    assert alert.late
     assert load(dump(alert)) == alert

@@ -145,7 +145,7 @@ def _joined(event: Event, related: Sequence[Session]) -> Optional[Session]:
     """Return the one session that this evidence is about, or None where it is nobody's or could be several's."""
     related = [s for s in related if event.service in ("", s.service)]
     if event.source_ip is None:  # PAM, signals: the leader writes them itself
-        led = [s for s in related if s.leader == event.pid]
+        led = [s for s in related if event.pid in (None, s.leader)]
         named = [s for s in led if event.user is None or s.user == event.user]
         return named[0] if named else None
     if event.source_port is None:
