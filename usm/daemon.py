@@ -67,8 +67,9 @@ class Monitor:
         self._watched = self._store.watched()
         self.name, self._source = open_source(path, self._store.cursor, self._watched, IDENTIFIERS)
         self.why = why
-        with self._store.transaction() as tx:  # from here on what is written is ours to tell
-            tx.checkpoint(self.name, self._source.position(), self._started)
+        if self._watched is None or self._watched[0] != self.name:
+            with self._store.transaction() as tx:  # from here on what is written is ours to tell
+                tx.checkpoint(self.name, self._source.position(), self._started)
         self._intake = Intake(Stamps(local_zone(), self._started), journal=path is None)
         self._presence = Presence()
         boot, booted = self._presence.boot()
@@ -92,8 +93,9 @@ class Monitor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         log.info("watching %s (%s), state in %s", self.name, self.why, self._store.path)
-        if self._watched is not None and self._started - self._watched[1] > _GAP:
-            log.warning(
+        if self._watched is not None:
+            log.log(
+                logging.WARNING if self._started - self._watched[1] > _GAP else logging.INFO,
                 "nobody watched from %s to %s; what the log has of that time is told now, marked as late",
                 *(moment.isoformat(timespec="seconds") for moment in (self._watched[1], self._started)),
             )

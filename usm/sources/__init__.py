@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
 from usm.core.model import micros
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from usm.core.model import Batch
 
+log = logging.getLogger(__name__)
 JOURNAL = "journal"
 
 
@@ -49,10 +51,14 @@ def open_source(
 ) -> tuple[str, Source]:
     """Open the log file, or without a path the journal; return the name of its cursor, and it.
 
-    `watched`: the source that was read last and until when; the journal goes on there, a file where it was left.
+    `watched`: the source that was read last and until when. Reading goes on at its cursor; another source that was
+    read before it would tell the same twice. The journal goes on at that time, a file from now on.
     """
-    if path is not None:
-        name = f"file:{path}"
-        return name, FileSource(path, cursor(name))
-    since = None if watched is None else micros(watched[1])
-    return JOURNAL, JournalSource(identifiers, cursor(JOURNAL), since=since)
+    name = JOURNAL if path is None else f"file:{path}"
+    last = cursor(name) if watched is None or watched[0] == name else None
+    if path is None:
+        return name, JournalSource(identifiers, last, since=None if watched is None else micros(watched[1]))
+    if last is None and watched is not None:
+        text = "%s is read from now on: what was written to it since %s, when %s was read last, is not told"
+        log.warning(text, path, watched[1].isoformat(timespec="seconds"), watched[0])
+    return name, FileSource(path, last)

@@ -49,11 +49,11 @@ def test_what_is_not_root_s_whole_line_tells_no_uid(message: str, uid: Optional[
     assert told(message, uid) is None
 
 
-def test_a_name_that_holds_the_words_keeps_the_first_reading() -> None:
-    """The account is real, so what follows its first `(uid=N)` is no part of the name."""
-    message = "pam_unix(sshd:session): session opened for user x by root(uid=0)(uid=2001) by x by root(uid=0)"
-    event = told(message)
-    assert event is None or event.uid == 2001
+def test_a_name_that_holds_the_words_is_read_to_the_uid_that_pam_wrote() -> None:
+    """The whole line must fit, so the uid is the one before the last `by`."""
+    event = told("pam_unix(sshd:session): session opened for user x(uid=0) by root(uid=2001) by (uid=0)")
+    assert event is not None
+    assert (event.user, event.uid) == ("x(uid=0) by root", 2001)
 
 
 @pytest.mark.parametrize(
