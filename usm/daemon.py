@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from usm.config import Config, Notify
-    from usm.core.model import Batch, Event, Seat
+    from usm.core.model import Batch, Event, Host, Seat
     from usm.core.reconcile import Look
 
 log = logging.getLogger(__name__)
@@ -72,10 +72,8 @@ class Monitor:
                 tx.checkpoint(self.name, self._source.position(), self._started)
         self._intake = Intake(Stamps(local_zone(), self._started), journal=path is None)
         self._presence = Presence()
-        boot, booted = self._presence.boot()
-        host = identify()._replace(boot=boot, booted=booted)
         self._watch = Watch(
-            host,
+            self._host(),
             [n.name for n in notify],
             People(config.people).owner,
             uid_of,
@@ -135,9 +133,15 @@ class Monitor:
         self._intake.stamps.advance(self._clock())
         self._commit(lambda now: ingest(self._store, self.name, batch, self._intake, self._watch, now))
 
+    def _host(self) -> Host:
+        """Return what the machine is called and when it was booted; both may change, the latter with the clock."""
+        boot, booted = self._presence.boot()
+        return identify()._replace(boot=boot, booted=booted)
+
     def _look(self, before: Look, reason: str) -> Look:
         """Compare the open sessions with the system; the look before stands where that could not be written down."""
         after = before
+        self._watch = self._watch._replace(host=self._host())
 
         def work(now: datetime) -> list[Event]:
             nonlocal after

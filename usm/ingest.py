@@ -91,11 +91,12 @@ class Intake:
 
     def _boot(self, tx: Transaction, record: Record) -> list[Event]:
         """A record of another boot: whoever was on before it is not any more."""
-        last, self._last = self._last, record if record.boot is not None else self._last
-        if record.boot is None or (last is not None and last.boot == record.boot):
+        if record.boot is None:
             return []
-        seen = record.time if last is None else last.time
-        return _put(tx, ended_with_boot(tx.open(), record.boot, seen, record.time)) if last is not None else []
+        last, self._last = self._last, record
+        if last is None or last.boot == record.boot:
+            return []
+        return _put(tx, ended_with_boot(tx.open(), record.boot, last.time, record.time))
 
 
 def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch, now: datetime) -> list[Event]:
