@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 from tests.bench import corpus
 from usm.core.decode import Stamps
-from usm.core.model import LOGIN, LOGOUT, Batch, Event, Host, Session
+from usm.core.model import LOGIN, LOGOUT, Batch, Event, Host, Seat, Session, System
+from usm.core.reconcile import first_look
 from usm.errors import StoreError
-from usm.ingest import Intake, Watch, ingest
+from usm.ingest import EARLIER, Intake, Watch, compare, ingest
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -284,3 +286,233 @@ def test_cut_off_before_the_commit_nothing_happened_and_again_gives_the_same(
     expected = taken(batches)
     assert again._replace(cursor=None) == expected._replace(cursor=None)
     assert contents(Store(path)) == again
+
+
+# -- for whom
+
+
+def told_of(line: bytes, watch: Watch, *, journal: bool = False) -> tuple[list[Event], Store]:
+    """What one batch leads to, for this watch."""
+    store = Store(":memory:")
+    return ingest(store, "s", Batch(line, "1"), Intake(Stamps(UTC, NOW), journal=journal), watch, NOW), store
+
+
+def test_what_happened_before_the_watch_is_told_late() -> None:
+    """Of this machine only, and only what was before."""
+    before = datetime(2026, 11, 23, 2, 5, 7, 123457, UTC)
+    for late, host, marked in (
+        (before, HOST, True),
+        (before - timedelta(microseconds=1), HOST, False),
+        (None, HOST, False),
+        (before, Host("db01"), False),
+    ):
+        _, store = told_of(ALICE_IN, Watch(host, ("feishu",), late=late))
+        assert [d.alert.late for d in store.deliveries()] == [marked]
+
+
+def test_whose_key_it_was_is_stored_and_told_at_both_ends() -> None:
+    """The logout knows it from its session."""
+
+    def owner(user: Optional[str], key: Optional[str]) -> tuple[Optional[str], Optional[str]]:
+        return (f"{user}!", f"{key}?"[:9])
+
+    told, store = told_of(ALICE_IN + ALICE_OUT, Watch(HOST, ("feishu",), owner))
+    assert [(e.kind, e.person, e.comment) for e in told] == [
+        (LOGIN, "alice!", "SHA256:WO"),
+        (LOGOUT, "alice!", "SHA256:WO"),
+    ]
+    (session,) = store.sessions(everything=True)
+    assert (session.person, session.comment) == ("alice!", "SHA256:WO")
+
+
+def test_a_line_of_this_machine_is_of_its_boot() -> None:
+    """Or of an earlier one, by the moment of the boot; another machine's is of none that we know."""
+    then = datetime(2026, 11, 23, 2, 5, 7, 123456, UTC)
+    for host, boot in (
+        (Host("web01", (), "b1", then - timedelta(hours=1)), "b1"),
+        (Host("web01", (), "b1", then + timedelta(seconds=3)), EARLIER),
+        (Host("web01", (), "b1"), "b1"),
+        (Host("db01", (), "b1"), None),
+    ):
+        _, store = told_of(ALICE_IN, Watch(host))
+        assert [s.boot for s in store.sessions()] == [boot]
+
+
+# -- who acted as whom
+
+
+STAMP = b"2026-11-23T10:06:00+08:00 web01 "
+
+
+def test_deeds_and_refusals_are_kept_and_those_on_a_terminal_told() -> None:
+    """A refusal of su or sudo is no failed login."""
+    told, store = told_of(
+        STAMP
+        + b"sudo:   alice : TTY=pts/1 ; PWD=/ ; USER=root ; COMMAND=/bin/true\n"
+        + STAMP
+        + b"sudo:   alice : PWD=/ ; USER=root ; COMMAND=/bin/false\n"
+        + STAMP
+        + b"su[7]: FAILED SU (to root) bob on pts/1\n",
+        Watch(HOST, ("feishu",)),
+    )
+    assert [(e.kind, e.command) for e in told] == [("privilege", "/bin/true")]
+    assert [(e.kind, e.service, e.user, e.target, e.command) for e in store.events()] == [
+        ("privilege", "sudo", "alice", "root", "/bin/true"),
+        ("privilege", "sudo", "alice", "root", "/bin/false"),
+        ("failed", "su", "bob", "root", None),
+    ]
+    assert store.failures() == []
+
+
+def entry(message: str, tag: str = "sshd", at: int = 0, **fields: str) -> bytes:
+    """An entry of the journal, that many seconds after the first."""
+    whole = {
+        "SYSLOG_IDENTIFIER": tag,
+        "SYSLOG_PID": "101",
+        "MESSAGE": message,
+        "_PID": "101",
+        "_UID": "0",
+        "_TRANSPORT": "syslog",
+        "_BOOT_ID": "b1",
+        "_HOSTNAME": "web01",
+        "__REALTIME_TIMESTAMP": str(1795400000000000 + at * 10**6),
+        **fields,
+    }
+    return json.dumps(whole).encode() + b"\n"
+
+
+IN = entry("Accepted password for alice from 203.0.113.5 port 40001 ssh2")
+KNOWN = entry("pam_unix(sshd:session): session opened for user alice(uid=2001) by (uid=0)")
+
+
+@pytest.mark.parametrize("message", ["FAILED SU (to root) alice on pts/1", "(to root) alice on pts/1"])
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"_UID": "2001"}, 1), ({"_UID": "2003"}, 0), ({"_UID": "2003", "_SYSTEMD_OWNER_UID": "2001"}, 1), ({}, 1)],
+)
+@pytest.mark.parametrize("by", ["uid", "session"])
+def test_a_user_s_process_speaks_of_that_user_only(
+    request: pytest.FixtureRequest, message: str, fields: dict[str, str], said: int, by: str
+) -> None:
+    """By the account's uid, or by a session of that uid; what it says of others is dropped."""
+    if by == "session" and fields == {"_UID": "2003"}:
+        request.applymarker(pytest.mark.xfail(reason="no uid and no owner are taken for the same", strict=False))
+    line = entry(message, "su", 1, **fields)
+    uids = {"alice": 2001}.get if by == "uid" else (lambda _user: None)
+    batch = line if by == "uid" else IN + KNOWN + line
+    _, store = told_of(batch, Watch(HOST, ("feishu",), uid_of=uids), journal=True)
+    assert len(store.events()) == said
+    assert [e.user for e in store.events()] == ["alice"] * said
+
+
+# -- boots
+
+
+def test_another_boot_in_the_journal_ends_what_was_on() -> None:
+    """A crash lies between the last record before and the first behind; a shutdown was announced."""
+    down = {"_TRANSPORT": "journal", "_PID": "37"}
+    said = entry("The system will reboot now!", "systemd-logind", 30, **down).replace(b'"SYSLOG_PID": "101", ', b"")
+    noise = entry("noise", at=60)
+    other = entry("Server listening on :: port 22.", at=90, _BOOT_ID="b2")
+    for batch, reason, end, until in ((IN + noise + other, "crash", 60, 90), (IN + said + other, "shutdown", 30, None)):
+        told, store = told_of(batch, Watch(HOST, ("feishu",)), journal=True)
+        (_, logout) = told
+        assert (logout.end_reason, logout.user) == (reason, "alice")
+        assert (logout.time - (logout.start or logout.time)).total_seconds() == end
+        assert (logout.until is None) == (until is None)
+        if logout.until is not None and until is not None:
+            assert (logout.until - (logout.start or logout.until)).total_seconds() == until
+        assert store.sessions() == []
+
+
+def test_the_first_record_after_a_start_ends_nothing() -> None:
+    """What was on before is held against the system; a line that is no record is nobody's."""
+    told, store = told_of(b"nonsense\n\n" + IN, Watch(HOST, ("feishu",)), journal=True)
+    assert [e.kind for e in told] == [LOGIN]
+    again = Intake(Stamps(UTC, NOW), journal=True)
+    assert ingest(store, "s", Batch(entry("x", at=9, _BOOT_ID="b2"), "2"), again, Watch(HOST, ("feishu",)), NOW) == []
+    assert len(store.sessions()) == 1
+
+
+# -- the comparison with the system
+
+
+SEAT = Seat(7, 500, NOW, "bob", "sshd", "203.0.113.9", tty="pts/2", id="c2")
+
+
+def compared(
+    store: Store, *looks: tuple[System, int], since: datetime = NOW, lines: Sequence[Event] = ()
+) -> tuple[list[Event], list[list[Seat]]]:
+    """What several looks tell, and which seats were asked about."""
+    watch = Watch(Host("web01", ("192.0.2.10",)), ("feishu",), lambda user, _key: (f"{user}!", None))
+    look, told, asked = first_look(NOW), [], []
+
+    def inquire(seats: Sequence[Seat]) -> tuple[Sequence[Seat], Sequence[Event]]:
+        asked.append(list(seats))
+        return [seat._replace(source_port=1) for seat in seats], lines
+
+    for system, at in looks:
+        now = NOW + timedelta(seconds=at)
+        events, look = compare(store, "s", system, watch, look, now, inquire, reason="vanished", since=since)
+        told += events
+    return told, asked
+
+
+def empty() -> Store:
+    """Return a store that has read nothing yet."""
+    store = Store(":memory:")
+    with store.transaction() as tx:
+        tx.checkpoint("s", "1", NOW)
+    return store
+
+
+def test_a_session_that_is_gone_twice_is_told_and_committed() -> None:
+    """And the looks are noted as watching."""
+    _, store = told_of(ALICE_IN, Watch(HOST))
+    gone = System((), {})
+    told, asked = compared(store, (gone, 60), (gone, 65), (gone, 125))
+    assert [(e.kind, e.user, e.end_reason) for e in told] == [(LOGOUT, "alice", "vanished")]
+    assert [d.alert.event.kind for d in store.deliveries()] == [LOGOUT]
+    assert store.sessions() == []
+    assert asked == []
+    assert store.watched() == ("s", NOW + timedelta(seconds=125))
+
+
+def test_who_is_on_unknown_twice_is_asked_about_and_told_once() -> None:
+    """With what was found out of him."""
+    store = empty()
+    here = System((SEAT,), {7: (500, NOW)})
+    told, asked = compared(store, (here, 60), (here, 65), (here, 70))
+    assert asked == [[SEAT]]
+    assert [(e.kind, e.user, e.source_port, e.person) for e in told] == [(LOGIN, "bob", 1, "bob!")]
+    (session,) = store.sessions()
+    assert (session.leader, session.begun, session.seat, session.person) == (7, 500, "c2", "bob!")
+
+
+def test_who_was_on_before_the_first_start_is_taken_over_without_a_word() -> None:
+    """He is history, and his logout will be told."""
+    store = empty()
+    here = System((SEAT,), {7: (500, NOW)})
+    told, _ = compared(store, (here, 60), (here, 65), since=NOW + timedelta(seconds=1))
+    assert told == []
+    assert [s.user for s in store.sessions()] == ["bob"]
+
+
+def test_who_has_just_gone_is_not_taken_for_new() -> None:
+    """The log told login and logout; the process is a moment late."""
+    store = empty()
+    over = Session("00" * 8, "web01", "sshd", "bob", None, None, None, None, None, 7, NOW, NOW, "closed")
+    with store.transaction() as tx:
+        tx.put(over)
+    here = System((SEAT,), {7: (500, NOW)})
+    assert compared(store, (here, 60), (here, 65)) == ([], [])
+    assert store.sessions() == []
+
+
+def test_a_line_that_the_log_still_has_tells_more_of_him() -> None:
+    """Its key, its method and its moment."""
+    store = empty()
+    line = Event(LOGIN, NOW, "web01", "sshd", "bob", "203.0.113.9", 2, "publickey", "SHA256:k", pid=7, session="7" * 16)
+    here = System((SEAT,), {7: (500, NOW)})
+    told, _ = compared(store, (here, 60), (here, 65), lines=[line])
+    assert [(e.key, e.source_port, e.session, e.tty) for e in told] == [("SHA256:k", 2, "7" * 16, "pts/2")]

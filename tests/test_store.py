@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usm.core.alert import alert_for
+from usm.core.alert import alert_for, dump
 from usm.core.model import CLOSED, DEAD, LOGIN, LOGOUT, PENDING, SENT, WARNING, Alert, Event, Failure, Host, Session
 from usm.errors import StoreError
 from usm.store import APPLICATION_ID, MIGRATIONS, Store
@@ -657,3 +657,126 @@ def test_a_user_without_permission_is_told_so() -> None:
             os.seteuid(0)
             os.setegid(0)
     assert all("this user may write there" in text for text in said)
+
+
+# -- sessions that a batch asks for
+
+
+def related(store: Store, event: Event) -> set[str]:
+    """The first digits of the sessions that are related to an event."""
+    with store.transaction() as tx:
+        return {session.id[0] for session in tx.related(event)}
+
+
+def test_what_is_related_to_evidence(tmp_path: Path) -> None:
+    """By seat, by machine, by service and user, by leader, by address; and never of another machine."""
+    one = ALICE._replace(id="1" * 16, seat="c1", uid=2001)
+    two = BARE._replace(id="2" * 16, host="web01", service="login", user="alice", uid=2001)
+    three = BARE._replace(id="3" * 16, host="web01", service="login", user="bob", leader=7, seat="c3")
+    other = ALICE._replace(id="4" * 16, host="db01", seat="c1", uid=2001)
+    closed = ALICE._replace(id="5" * 16, leader=9, source_port=1, seat="c1", end=NOW, end_reason=CLOSED)
+    store = open_with(tmp_path / "state.db", one, two, three, other, closed)
+    hint = Event("hint", NOW, "web01", "", end_reason="terminated")
+    assert related(store, hint._replace(seat="c1")) == {"1"}
+    assert related(store, hint) == {"1", "2", "3"}
+    assert related(store, hint._replace(pid=7)) == {"3"}
+    logout = Event(LOGOUT, NOW, "web01", "login", "alice", end_reason="disconnected")
+    assert related(store, logout) == {"2"}
+    assert related(store, logout._replace(pid=7)) == {"3"}
+    assert related(store, logout._replace(pid=9)) == set()
+    assert related(store, logout._replace(service="sshd", source_ip=ALICE.source_ip, source_port=43867)) == {"1"}
+    assert related(store, logout._replace(service="sshd", source_ip=ALICE.source_ip, pid=7)) == {"1", "3"}
+    login_ = Event(LOGIN, NOW, "web01", "login", "alice", session="6" * 16)
+    assert related(store, login_) == {"2"}
+    assert related(store, login_._replace(session="5" * 16)) == {"5"}
+    with store.transaction() as tx:
+        assert [s.id[0] for s in tx.of_uid("web01", 2001)] == ["1", "2"]
+        assert tx.of_uid("web01", None) == []
+        assert {s.id[0] for s in tx.open()} == {"1", "2", "3", "4"}
+
+
+def test_a_leader_is_known_after_its_session_ended(tmp_path: Path) -> None:
+    """Who has just gone is not adopted again; a later process of the same pid may be."""
+    store = open_with(tmp_path / "state.db", ALICE._replace(end=NOW, end_reason=CLOSED))
+    with store.transaction() as tx:
+        assert tx.was_led(125, NOW)
+        assert not tx.was_led(125, NOW + timedelta(seconds=1))
+        assert not tx.was_led(126, NOW)
+        tx.put(BARE._replace(leader=126))
+        assert tx.was_led(126, NOW)
+
+
+def test_what_becomes_known_of_a_session_later_is_written(tmp_path: Path) -> None:
+    """Terminal, leader, seat, hint, the window of its end; who it was never changes."""
+    later = ALICE._replace(
+        source_ip="203.0.113.6", tty="pts/1", leader=126, uid=1, seat="c1", boot="b", begun=5, hint="reset", hinted=NOW
+    )._replace(end=NOW, end_reason="vanished", until=NOW + timedelta(seconds=60))
+    store = open_with(tmp_path / "state.db", ALICE)
+    with store.transaction() as tx:
+        tx.put(later._replace(person="x", method="none"))
+    assert store.sessions(everything=True) == [later]
+
+
+# -- who acted as whom; and until when was watched
+
+
+def test_events_come_back_oldest_first(tmp_path: Path) -> None:
+    """All that is stored of a deed and of a refusal."""
+    acted = Event(
+        "privilege", NOW, "web01", "sudo", "alice", tty="pts/1", pid=7, target="root", command="/bin/sh -c '王'"
+    )
+    refused = Event("failed", NOW - timedelta(seconds=1), "web01", "su", "bob", count=3, target="root")
+    store = Store(str(tmp_path / "state.db"))
+    with store.transaction() as tx:
+        tx.add_event(acted)
+        tx.add_event(refused)
+        tx.add_event(acted._replace(tty=None, pid=None, target=None, command=None))
+    found = store.events()
+    assert found[:2] == [refused, acted]
+    assert found[2].target is None
+
+
+def test_until_when_a_source_was_watched(tmp_path: Path) -> None:
+    """The last one counts; a look moves the time on, and not the place."""
+    store = Store(str(tmp_path / "state.db"))
+    assert store.watched() is None
+    with store.transaction() as tx:
+        tx.checkpoint("file:a", "one", NOW)
+        tx.checkpoint("journal", "two", NOW - timedelta(seconds=5))
+    assert store.watched() == ("file:a", NOW)
+    with store.transaction() as tx:
+        tx.watched("journal", NOW + timedelta(seconds=60))
+        tx.watched("file:unknown", NOW + timedelta(days=1))
+    assert store.watched() == ("journal", NOW + timedelta(seconds=60))
+    assert store.cursor("journal") == "two"
+
+
+def test_an_older_state_file_is_brought_up_to_date_and_keeps_all(tmp_path: Path) -> None:
+    """Sessions, failures, messages and the place of the first schema are there after the second."""
+    path = tmp_path / "state.db"
+    db = sqlite3.connect(path)
+    db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID};")
+    micros = (NOW - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    number = int.from_bytes(bytes.fromhex(ALICE.id), "big", signed=True)
+    db.execute(f"INSERT INTO session VALUES ({', '.join('?' * 13)})", (number, *ALICE[1:10], micros, None, None))
+    db.execute("INSERT INTO checkpoint VALUES ('file:a', 'here', ?)", (micros,))
+    who = '[["root", "password", false, 2]]'
+    db.execute("INSERT INTO failure VALUES (1, 'web01', 'sshd', '203.0.113.5', ?, ?, 2, ?)", (micros, micros, who))
+    alert = login()
+    db.execute("INSERT INTO alert VALUES (1, ?)", (dump(alert),))
+    db.execute(f"INSERT INTO outbox VALUES (1, 1, 'feishu', '{PENDING}', 0, ?, 0, NULL, NULL, NULL)", (micros,))
+    db.commit()
+    db.close()
+    for _ in range(2):  # and is not migrated again
+        store = Store(str(path))
+        assert store.sessions() == [ALICE]
+        assert store.failures() == [
+            Failure("web01", "sshd", "203.0.113.5", NOW, NOW, (("root", "password", False, 2),))
+        ]
+        assert [d.alert for d in store.deliveries()] == [alert]
+        assert (store.cursor("file:a"), store.watched()) == ("here", ("file:a", NOW))
+        assert store.events() == []
+        store.close()
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    db.close()

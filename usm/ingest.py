@@ -72,7 +72,7 @@ class Intake:
         record = self.decode(line)
         if record is None:
             return []
-        told = self._boot(tx, record)
+        told = self._boot(tx, record) if self.journal else []
         event = recognize(record)
         if event is None or (event.service in SERVICES and event.uid and not self._speaks(tx, event, watch)):
             return told
@@ -91,8 +91,6 @@ class Intake:
 
     def _boot(self, tx: Transaction, record: Record) -> list[Event]:
         """A record of another boot: whoever was on before it is not any more."""
-        if record.boot is None:
-            return []
         last, self._last = self._last, record
         if last is None or last.boot == record.boot:
             return []
@@ -171,9 +169,11 @@ def _tell(tx: Transaction, events: Iterable[Event], watch: Watch, now: datetime)
     for event in events:
         if event.kind in (model.PRIVILEGE, model.FAILED):
             tx.add_event(event)
+        if not watch.channels:
+            continue
         late = watch.late is not None and event.time < watch.late and watch.host.is_called(event.host)
         alert = alert_for(event, watch.host, late=late)
-        if alert is not None and watch.channels:
+        if alert is not None:
             tx.enqueue(alert, watch.channels, now)
             told.append(event)
     return told

@@ -81,6 +81,8 @@ class Transaction:
 
     def related(self, event: Event) -> list[Session]:
         """Return the open sessions that `pair` must know of for this event."""
+        if event.kind in (model.FAILED, model.PRIVILEGE):  # these open and close nothing
+            return []
         if event.kind == model.LOGIN:
             session = self._known(event)
             if session is not None:

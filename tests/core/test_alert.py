@@ -48,7 +48,10 @@ def test_the_json_of_a_login_is_the_promised_one() -> None:
                 "comment": None,
             },
         ),
-        (LOGIN._replace(kind="failed", invalid_user=True), {"invalid_user": True, "count": 1, "target": None, "command": None}),
+        (
+            LOGIN._replace(kind="failed", invalid_user=True),
+            {"invalid_user": True, "count": 1, "target": None, "command": None},
+        ),
         (
             LOGIN._replace(kind="privilege", target="root", command="/usr/bin/id"),
             {"target": "root", "command": "/usr/bin/id"},

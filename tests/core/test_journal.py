@@ -169,7 +169,7 @@ def test_no_recorded_forgery_logs_anybody_in(machine: Path) -> None:
         {"SYSLOG_IDENTIFIER": ["sshd", "sshd"]},
         {"SYSLOG_IDENTIFIER": "mallory"},
         {"SYSLOG_IDENTIFIER": "sshd-session "},
-        {"SYSLOG_IDENTIFIER": "su"},
+        {"SYSLOG_IDENTIFIER": "login"},
         {"MESSAGE": None},
         {"MESSAGE": [65, 256]},
         {"MESSAGE": [65, -1]},
@@ -331,9 +331,9 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted({*ACCEPTED, *STOPPING, "_AUDIT_LOGINUID"})), JSON))
-def test_whatever_the_fields_hold_nothing_breaks(fields: dict[str, Any]) -> None:
+@given(st.sampled_from(sorted({*ACCEPTED, *STOPPING, "_AUDIT_LOGINUID"})), JSON)
+def test_whatever_a_field_holds_nothing_breaks(name: str, value: object) -> None:
     """An entry is a record or nobody's."""
     for entry in (ACCEPTED, SU, STOPPING):
-        record = decode_journal(json.dumps({**entry, **fields}).encode(), CST)
+        record = decode_journal(json.dumps({**entry, name: value}).encode(), CST)
         assert record is None or isinstance(record.message, str)

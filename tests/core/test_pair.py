@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Optional
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from usm.core.model import Event, Session, session_id
-from usm.core.pair import NOTHING, logout_event, pair
+from usm.core.pair import NOTHING, end, logout_event, pair
 
 TIME = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)
 PEER = ("203.0.113.5", 50001)
@@ -207,3 +208,185 @@ def test_any_interleaving_keeps_the_books_straight(events: list[Event]) -> None:
         told = [e.session for e in books.told if e.kind == kind]
         assert len(told) == len(set(told))
     assert {e.session for e in books.told if e.kind == "logout"} == {s.id for s in books.all.values() if s.end}
+
+
+# -- hints and details
+
+
+def hint(
+    reason: str,
+    uid: Optional[int] = 2001,
+    pid: int = 99,
+    peer: tuple[Optional[str], Optional[int]] = PEER,
+    at: int = 60,
+) -> Event:
+    """What the user's own process says of its connection."""
+    return Event("hint", TIME + timedelta(seconds=at), "h", "sshd", None, *peer, pid=pid, end_reason=reason, uid=uid)
+
+
+def stopped(at: int = 60, seat: str = "c1") -> Event:
+    """What systemd says when it stops a session."""
+    return Event("hint", TIME + timedelta(seconds=at), "h", "", end_reason="terminated", seat=seat)
+
+
+def down(at: int = 60) -> Event:
+    """What logind says before the machine goes down."""
+    return Event("hint", TIME + timedelta(seconds=at), "h", "", end_reason="shutdown")
+
+
+def gone(at: int = 61, pid: int = 10) -> Event:
+    """What logind says when a session's leader is gone."""
+    return Event("logout", TIME + timedelta(seconds=at), "h", "", pid=pid, end_reason="closed")
+
+
+def pam(at: int = 60, reason: str = "closed", boot: Optional[str] = "b") -> Event:
+    """What the leader itself writes, in the journal of this boot."""
+    return ended(reason, pid=10, user="alice", at=at)._replace(boot=boot)
+
+
+KNOWN = opened(login())._replace(uid=2001, seat="c1", boot="b")
+
+
+def after(session: Session, *events: Event) -> tuple[Session, list[Event]]:
+    """Return the session after these events, and what was told of it."""
+    told: list[Event] = []
+    for event in events:
+        result = pair(event, [session] if session.end is None else [])
+        told += result.events
+        session = result.sessions[-1] if result.sessions else session
+    return session, told
+
+
+@pytest.mark.parametrize("reason", ["disconnected", "timeout", "reset", "terminated"])
+@pytest.mark.parametrize(("wait", "explained"), [(0, True), (120, True), (121, False)])
+def test_a_hint_explains_an_end_that_follows_within_two_minutes(reason: str, wait: int, *, explained: bool) -> None:
+    """Said earlier, it was about something else; the hint itself is not told."""
+    session, told = after(KNOWN, hint(reason))
+    assert (session.end, session.hint, session.hinted, told) == (None, reason, TIME + timedelta(seconds=60), [])
+    session, told = after(session, pam(at=60 + wait), gone(at=60 + wait))
+    assert [e.end_reason for e in told] == [reason if explained else "closed"]
+    assert (session.hint, session.hinted) == (None, None)
+
+
+def test_another_user_s_process_explains_nothing() -> None:
+    """Mallory knows alice's address and port, and her session ends as it does."""
+    assert pair(hint("disconnected", uid=2003), [KNOWN]) == NOTHING
+    assert pair(hint("disconnected", uid=2001), [KNOWN]).sessions[0].hint == "disconnected"
+    assert pair(hint("disconnected", uid=2003), [KNOWN._replace(uid=None)]).sessions[0].hint == "disconnected"
+    assert pair(hint("disconnected", peer=("203.0.113.5", 1)), [KNOWN]) == NOTHING
+
+
+def test_a_user_s_own_process_ends_no_session_but_its_leader_does() -> None:
+    """The leader of dropbear's session runs as the user, and the journal proves its pid."""
+    assert pair(hint("disconnected", pid=99), [KNOWN]).events == ()
+    leader = Event("hint", TIME, "h", "dropbear", "alice", pid=10, end_reason="disconnected", uid=2001)
+    bear = KNOWN._replace(service="dropbear")
+    (closed,) = pair(leader, [bear]).sessions
+    assert closed.end_reason == "disconnected"
+    assert pair(leader._replace(user="bob"), [bear]) == NOTHING
+
+
+def test_logind_has_the_last_word() -> None:
+    """PAM's close without a goodbye waits for it, and what systemd said meanwhile counts."""
+    waiting, told = after(KNOWN, pam(at=60))
+    assert (waiting.end, waiting.hint, told) == (None, "closed", [])
+    session, told = after(waiting, gone(at=61))
+    assert [(e.end_reason, e.user, e.time) for e in told] == [("closed", "alice", TIME + timedelta(seconds=61))]
+    session, told = after(KNOWN, pam(at=60), stopped(at=60), gone(at=61))
+    assert [e.end_reason for e in told] == ["terminated"]
+    assert session.end_reason == "terminated"
+
+
+def test_systemd_s_word_before_pam_s_counts_too() -> None:
+    """It comes a few milliseconds before or behind."""
+    session, told = after(KNOWN, stopped(at=60), pam(at=60), gone(at=61))
+    assert [e.end_reason for e in told] == ["terminated"]
+    assert session.end == TIME + timedelta(seconds=60)
+
+
+def test_a_goodbye_counts_more_than_that_the_session_was_stopped_or_closed() -> None:
+    """What the connection itself said is the reason; a later word of the connection replaces it."""
+    _, told = after(KNOWN, hint("disconnected"), stopped(), pam(), gone())
+    assert [e.end_reason for e in told] == ["disconnected"]
+    assert after(KNOWN, hint("timeout"), hint("closed"))[0].hint == "timeout"
+    assert after(KNOWN, hint("timeout"), hint("reset"))[0].hint == "reset"
+    assert after(KNOWN, hint("closed"), hint("terminated"))[0].hint == "terminated"
+    console = KNOWN._replace(source_ip=None, source_port=None, service="login")
+    assert after(console, pam(reason="disconnected")._replace(service="login"), stopped())[0].hint == "terminated"
+
+
+def test_root_s_word_of_the_connection_counts_more_than_a_hint() -> None:
+    """Address and port are in the line: that is the reason."""
+    _, told = after(KNOWN, hint("disconnected"), ended("timeout", pid=10, peer=PEER))
+    assert [e.end_reason for e in told] == ["timeout"]
+
+
+def test_without_the_journal_or_a_seat_pam_s_word_is_the_last() -> None:
+    """A log file has no word of logind's that could be joined."""
+    for session, event in ((KNOWN, pam(boot=None)), (KNOWN._replace(seat=None), pam())):
+        assert [e.end_reason for e in after(session, event)[1]] == ["closed"]
+
+
+def test_a_machine_that_goes_down_explains_every_end() -> None:
+    """All that end soon ended with it, and so did what a user's process says to be closed."""
+    others = [KNOWN, KNOWN._replace(id="0" * 16, leader=20, seat="c2")]
+    assert [s.hint for s in pair(down(), others).sessions] == ["shutdown", "shutdown"]
+    _, told = after(KNOWN, down(), stopped(), hint("closed"), pam(), gone())
+    assert [e.end_reason for e in told] == ["shutdown"]
+
+
+def test_a_detail_is_written_into_the_session_of_its_leader() -> None:
+    """Terminal, uid and seat; what it does not say stays, and nobody is told."""
+    detail = Event("detail", TIME, "h", "", pid=10, seat="c7")
+    assert pair(detail, [KNOWN]) == (((KNOWN._replace(seat="c7")),), ())
+    uid = Event("detail", TIME, "h", "sshd", "alice", pid=10, uid=2001)
+    assert pair(uid, [opened(login())]).sessions[0].uid == 2001
+    assert pair(uid._replace(pid=11), [KNOWN]) == NOTHING
+    assert pair(uid._replace(service="login", user=None), [KNOWN]) == NOTHING
+    assert pair(uid._replace(user="bob"), [KNOWN]) == NOTHING
+    assert pair(uid._replace(uid=None, tty="pts/1"), [KNOWN]).sessions == (KNOWN._replace(tty="pts/1"),)
+
+
+def seated(at: int) -> Event:
+    """A login of a program that does not say which process it is."""
+    time = TIME + timedelta(seconds=at)
+    return Event("login", time, "h", "login", "alice", session=session_id(time, "h", "login", "alice"))
+
+
+def test_two_sessions_of_one_user_without_a_pid_are_two() -> None:
+    """The second ends not the first; an end ends one of them."""
+    first = opened(seated(0))
+    result = pair(seated(5), [first])
+    assert [s.end for s in result.sessions] == [None]
+    assert [e.kind for e in result.events] == ["login"]
+    assert pair(seated(0), [first]) == NOTHING
+    close = Event("logout", TIME + timedelta(seconds=9), "h", "login", "alice", end_reason="disconnected")
+    ended_, told = pair(close, [first, *result.sessions])
+    assert [s.id for s in ended_] == [first.id]
+    assert [e.start for e in told] == [TIME]
+    assert pair(close._replace(user="bob"), [first]) == NOTHING
+
+
+def test_a_reused_pid_ends_a_session_as_it_was_said_to_end() -> None:
+    """What was said of its end counts more than that nobody saw it."""
+    old, _ = after(KNOWN, hint("timeout", at=60))
+    result = pair(login(pid=10, peer=("198.51.100.7", 1), user="bob", at=300), [old])
+    assert [(s.user, s.end_reason) for s in result.sessions] == [("alice", "timeout"), ("bob", None)]
+    assert result.sessions[0].end == TIME + timedelta(seconds=60)
+
+
+def test_a_login_hands_on_whose_it_is() -> None:
+    """Person, comment, uid and boot are in the session, and person and comment in its logout."""
+    session = opened(login()._replace(person="Alice", comment="laptop", uid=2001, boot="b"))
+    assert (session.person, session.comment, session.uid, session.boot) == ("Alice", "laptop", 2001, "b")
+    assert (logout_event(session).person, logout_event(session).comment) == ("Alice", "laptop")
+
+
+def test_an_end_between_two_times_tells_both() -> None:
+    """A second that is not later is none, and never is the end before the beginning."""
+    session = opened(login(at=0))
+    late = TIME + timedelta(minutes=1)
+    closed, event = end(session, TIME - timedelta(seconds=5), "vanished", until=late)
+    assert (closed.end, closed.until, event.until, event.duration) == (TIME, late, late, 0.0)
+    assert end(session, late, "vanished", until=TIME)[0].until is None
+    assert end(session, late, "vanished", until=late)[0].until is None

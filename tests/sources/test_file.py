@@ -18,6 +18,7 @@ import stat
 import tempfile
 import threading
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -1227,3 +1228,50 @@ def test_files_are_never_changed(path: Path, follow: Follow) -> None:
     assert path.read_bytes() == b"1\n"
     assert stat.S_IMODE(path.stat().st_mode) == mode
     assert list(path.parent.iterdir()) == [path]
+
+
+# -- what the log still has of some processes
+
+
+def test_the_history_has_the_lines_of_the_processes_that_are_asked_for(path: Path, follow: Follow) -> None:
+    """From the oldest rotated file to the newest, in every dress; a number within another is another."""
+    since = datetime(2026, 11, 20, tzinfo=timezone.utc)
+    old, older = Path(f"{path}.1"), Path(f"{path}.2.gz")
+    older.write_bytes(gzip.compress(b"Nov 20 03:00:00 h sshd[101]: oldest\nNov 20 03:00:00 h sshd[1]: no\n"))
+    old.write_bytes(b"Nov 21 03:00:00 h sshd[102]: old\nNov 21 03:00:00 h sshd[1012]: no\n")
+    path.write_bytes(
+        b"<86>1 2026-11-22T03:00:00Z h sshd 101 - - new\n"
+        b"2026-11-22T03:00:00+00:00 h sshd[101]: newest\n"
+        b"2026-11-22T03:00:00+00:00 h cron[7]: sshd 101\n"
+        b"2026-11-22T03:00:00+00:00 h sshd[102]: half"
+    )
+    for file in (older, old, path):
+        os.utime(file, (since.timestamp() + 60,) * 2)
+    found = list(follow(path).source.history([101, 102], since))
+    assert found == [
+        b"Nov 20 03:00:00 h sshd[101]: oldest",
+        b"Nov 21 03:00:00 h sshd[102]: old",
+        b"<86>1 2026-11-22T03:00:00Z h sshd 101 - - new",
+        b"2026-11-22T03:00:00+00:00 h sshd[101]: newest",
+    ]
+
+
+def test_the_history_leaves_out_what_was_written_before(path: Path, follow: Follow) -> None:
+    """A file that was last written before the processes began can't name them."""
+    since = datetime(2026, 11, 20, tzinfo=timezone.utc)
+    old = Path(f"{path}.1")
+    for file in (old, path):
+        file.write_bytes(b"Nov 21 03:00:00 h sshd[102]: %s\n" % file.name.encode())
+        os.utime(file, (since.timestamp() + 60,) * 2)
+    os.utime(old, (since.timestamp() - 1,) * 2)
+    source = follow(path).source
+    assert list(source.history([102], since)) == [b"Nov 21 03:00:00 h sshd[102]: auth.log"]
+
+
+def test_the_history_moves_no_place(path: Path, follow: Follow) -> None:
+    """What is read from now on stays what was written from now on; without a log there is none."""
+    reader = follow(path)
+    assert list(reader.source.history([1], datetime(2026, 11, 20, tzinfo=timezone.utc))) == []
+    path.write_bytes(b"Nov 21 03:00:00 h sshd[1]: x\n")
+    assert list(reader.source.history([1], datetime.fromtimestamp(0, timezone.utc))) == path.read_bytes().splitlines()
+    assert reader.lines() == path.read_bytes()

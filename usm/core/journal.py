@@ -77,7 +77,7 @@ def _is_by(program: Program, fields: Mapping[str, Any], pid: int) -> bool:
         return False
     if program.setuid and fields["_UID"] == "0":  # root's word, and it may already be what it was to start
         return True
-    if "_COMM" in fields and fields["_COMM"] not in {name[:_COMM] for name in program.executables}:
+    if "_COMM" in fields and _text(fields, "_COMM") not in {name[:_COMM] for name in program.executables}:
         return False
     if "_EXE" not in fields:
         return True

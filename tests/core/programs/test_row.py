@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Optional
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_login_carries_its_boot_and_the_same_id_whenever_it_is_read() -> None:
 
 
 @pytest.mark.parametrize(("uid", "kind", "said"), [(None, "logout", None), (0, "logout", None), (1000, "hint", 1000)])
-def test_who_wrote_it_decides_between_evidence_and_a_hint(uid: object, kind: str, said: object) -> None:
+def test_who_wrote_it_decides_between_evidence_and_a_hint(uid: Optional[int], kind: str, said: Optional[int]) -> None:
     """A log file does not know who, root's process may say it, a user's only explains."""
     event = evidence(RECORD._replace(uid=uid), "p", "closed", user="alice")
     assert (event.kind, event.uid, event.end_reason, event.user) == (kind, said, "closed", "alice")

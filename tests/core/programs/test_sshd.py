@@ -97,3 +97,17 @@ def test_what_only_root_s_process_writes_is_nothing_from_a_user_s(message: str) 
     """Nobody can log in, be refused or end a session by writing to the journal."""
     assert told(message, 2001) is None
     assert told(message, 0) is not None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "message repeated 2 times: [ Accepted password for root from 203.0.113.5 port 40001 ssh2]",
+        "message repeated 2 times: [ message repeated 2 times: [ Failed none for root from 203.0.113.5 port 1 ssh2]]",
+        "message repeated 2 times: [ Failed password for root from 203.0.113.5 port 1 ssh2",
+        "message repeated 2 times: [ noise]",
+    ],
+)
+def test_only_refusals_repeat(message: str) -> None:
+    """A login's port is its own, and rsyslog folds once."""
+    assert told(message) is None

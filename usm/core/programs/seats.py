@@ -66,7 +66,7 @@ def pam(service: str, module: str, method: Optional[str] = None, *, refusals: bo
     closed = row(rf"{begin} closed for user (?P<user>.+)", _closed(service), b"")
     failed = row(
         rf"pam_unix\({module}:auth\): authentication failure; logname=\S* uid=\d+ euid=\d+ tty=(?P<tty>\S*) "
-        r"ruser=(?P<ruser>.*) rhost=(?P<host>\S*)(?: +user=(?P<user>.*))?",
+        r"ruser=(?P<ruser>.*) rhost=(?P<host>\S*)(?: +user=(?P<user>.*)| ?)",
         _refused(service, method),
         re.escape(f"pam_unix({module}:auth): authentication failure".encode()),
     )
