@@ -129,7 +129,7 @@ def test_a_file_is_read_again_when_it_changed(
     "hostile",
     [
         "fifo",
-        pytest.param("directory", marks=pytest.mark.xfail(reason="a directory is opened as a file", strict=False)),
+        "directory",
         "huge",
         "binary",
         "loop",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Optional
 
@@ -244,14 +246,13 @@ def test_this_process_in_the_real_proc() -> None:
     assert own is not None
     assert first is not None
     assert first[0] <= own[0]
-    assert own == presence.started(os.getpid())
-    assert presence.started(2**22 + 1) is None
     identity, booted = presence.boot()
-    assert booted == first[1]
+    assert booted is not None
+    assert abs(booted - first[1]) < timedelta(seconds=2)  # a clock may be set in between
     assert identity is not None
     assert len(identity) == 32
-    system = presence.look([os.getpid()])
-    assert system.begun[os.getpid()] == own
+    assert presence.look([os.getpid()]).begun[os.getpid()][0] == own[0]
+    assert presence.started(2**22 + 1) is None
 
 
 @pytest.mark.parametrize(("family", "ip"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
@@ -264,11 +265,16 @@ def test_the_peer_of_a_real_connection(family: socket.AddressFamily, ip: str) ->
         except OSError:
             pytest.skip("this machine has no such loopback")
         listener.listen(1)
-        with socket.create_connection(listener.getsockname()[:2]) as client:
-            server, _ = listener.accept()
-            with server:
-                ends = {(ip, client.getsockname()[1]), (ip, server.getsockname()[1])}
-                assert presence.peer(os.getpid()) in ends
+        where = listener.getsockname()
+        script = (
+            f"import socket, sys; s = socket.create_connection({where[:2]}); print(1, flush=True); sys.stdin.read()"
+        )
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"1\n"
+            assert presence.peer(child.pid) == (ip, where[1])
+            child.communicate(b"")
     assert presence.peer(2**22 + 1) == (None, None)
 
 

@@ -84,7 +84,8 @@ class Intake:
     @staticmethod
     def _speaks(tx: Transaction, event: Event, watch: Optional[Watch]) -> bool:
         """Tell whether the user whose process wrote this is the one it speaks of."""
-        if watch is not None and watch.uid_of(event.user or "") in (event.uid, event.owner):
+        uid = None if watch is None else watch.uid_of(event.user or "")
+        if uid is not None and uid in (event.uid, event.owner):
             return True
         known = (*tx.of_uid(event.host, event.uid), *tx.of_uid(event.host, event.owner))
         return any(session.user == event.user for session in known)

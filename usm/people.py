@@ -98,14 +98,17 @@ def _places(config: str) -> tuple[str, ...]:
 def _keys(path: str) -> Iterator[tuple[str, str]]:
     """Yield the keys of a file, each as OpenSSH's SHA-256 fingerprint, with its comment."""
     try:
-        # The file is a user's: it may be a pipe that never ends, or a link to somebody else's.
+        # The file is a user's: it may be a directory, a pipe that never ends, or a link to somebody else's.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return
-        text = file.read(_LARGEST).decode("utf-8", "backslashreplace")
+    try:
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        text = os.read(fd, _LARGEST).decode("utf-8", "backslashreplace") if regular else ""
+    except OSError:
+        return
+    finally:
+        os.close(fd)
     for line in text.split("\n"):
         match = None if line.lstrip().startswith("#") else _TYPE.search(line)
         if match is not None:

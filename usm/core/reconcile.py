@@ -109,7 +109,7 @@ def adopted(seat: Seat, lines: Iterable[Event], host: Host) -> tuple[Session, Ev
     return session._replace(seat=seat.id, boot=host.boot, begun=seat.begun), event
 
 
-def ended_with_boot(sessions: Iterable[Session], boot: str, seen: datetime, now: datetime) -> Pairing:
+def ended_with_boot(sessions: Iterable[Session], boot: Optional[str], seen: datetime, now: datetime) -> Pairing:
     """Close what is of another boot than `boot`, whose first record is of `now`; `seen`: the last one before it."""
     over = [_ended_with_boot(s, seen, now) for s in sessions if s.boot not in (None, boot)]
     return Pairing(tuple(session for session, _ in over), tuple(event for _, event in over))

@@ -106,6 +106,11 @@ def told(appname: str, message: str, uid: Optional[int] = None, owner: Optional[
             "   alice : TTY=pts/1 ; PWD=/tmp ; USER=bob ; COMMAND=/usr/bin/echo root : user NOT in sudoers",
             {"kind": ACTED, "user": "alice", "target": "bob"},
         ),
+        (
+            "sudo",
+            "   alice : TTY=pts/1 ; PWD=/tmp/x ; USER=bob ; USER=root ; COMMAND=/bin/sh",
+            {"kind": ACTED, "user": "alice", "target": None, "command": None},
+        ),
         ("doas", "alice ran command id as root from /home/alice", {"kind": ACTED, "user": "alice", "target": "root"}),
         (
             "doas",

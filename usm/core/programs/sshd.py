@@ -202,7 +202,13 @@ ROWS = (
     row(rf"Timeout, client not responding from {_PEER}", _ended(model.TIMEOUT), anyone=True, of="since 7.7"),
     row(r"Timeout, client not responding\.", _ended(model.TIMEOUT), b"", anyone=True, of="4.5 to 7.6"),
     row(rf"terminating inactive connection from {_PEER}", _ended(model.TIMEOUT), anyone=True, of="since 9.2"),
-    row(rf"Disconnecting {_PEER}: .*", _ended(model.TERMINATED), b"Disconnecting user ", anyone=True, of="since 7.5"),
+    row(
+        rf"Disconnecting user (?P<user>.*) {IP} {PORT}: .*",
+        _ended(model.TERMINATED),
+        b"Disconnecting user ",
+        anyone=True,
+        of="since 7.5",
+    ),
     row(r"Exiting on signal \d{1,3}", _ended(model.TERMINATED)),
     row(
         r"error: mm_reap: (?:preauth )?child terminated by signal \d{1,3}",
