@@ -53,7 +53,7 @@ _TOKENS = (
 )  # fmt: skip
 
 
-class Wrong(AssertionError):
+class Wrong(AssertionError):  # noqa: N818 - it is what the fuzzer finds
     """What must hold does not."""
 
 
@@ -79,7 +79,7 @@ def mutate(rng: random.Random, lines: Sequence[bytes], other: Sequence[bytes]) -
     return b"\n".join(found) + b"\n"
 
 
-def _spoil(rng: random.Random, line: bytes, other: bytes) -> bytes:
+def _spoil(rng: random.Random, line: bytes, other: bytes) -> bytes:  # noqa: C901 - one way of spoiling after the other
     if not line:
         return rng.choice(_TOKENS)
     a, b = sorted((rng.randrange(len(line) + 1), rng.randrange(len(line) + 1)))
@@ -223,9 +223,7 @@ def measure(line: bytes, part: bytes, at: int) -> float:
     return times[1] / max(times[0], 1e-4) if times[1] > _NOTABLE else 0.0
 
 
-def run(
-    seed: int, more: Callable[[int], bool], *, timed: bool, found: Callable[[str, bytes], None]
-) -> tuple[int, int]:
+def run(seed: int, more: Callable[[int], bool], *, timed: bool, found: Callable[[str, bytes], None]) -> tuple[int, int]:
     """Mutate and check as long as `more` of the number of executions; return it and the number of events."""
     rng = random.Random(seed)
     logs = corpus()
@@ -237,7 +235,7 @@ def run(
         begin = time.process_time()
         try:
             events += check(data)
-        except Exception as error:  # whatever it is, it is what is looked for
+        except Exception as error:  # whatever it is, it is what is looked for  # noqa: BLE001 - whatever it is
             where = traceback.extract_tb(error.__traceback__)[-1]
             found(f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})", data)
         if not timed:
@@ -265,11 +263,11 @@ def main() -> int:
         if seen[what] == 1:
             path = SEEDS / f"found-{blake2b(data, digest_size=4).hexdigest()}"
             path.write_bytes(data)
-            print(f"{what}: {path}", flush=True)
+            print(f"{what}: {path}", flush=True)  # noqa: T201 - prints what it found
 
     end = time.process_time() + arguments.seconds
     number, events = run(arguments.seed, lambda _n: time.process_time() < end, timed=True, found=found)
-    print(f"seed {arguments.seed}: {number} executions, {events} events, {time.process_time():.1f} s of CPU, {seen}")
+    print(f"seed {arguments.seed}: {number} executions, {events} events, {time.process_time():.1f} s of CPU, {seen}")  # noqa: T201 - as above
     return 1 if seen else 0
 
 

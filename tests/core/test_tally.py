@@ -49,8 +49,15 @@ def test_a_fold_that_is_not_sshd_s_counts_nothing() -> None:
     line = b"Nov 23 03:00:01 h sshd[1]: x"
     folds = [
         Fold(b"nowhere", {b"password for a": 1}, line, line),
-        Fold(b"192.0.2.1", {b"password for a": 1}, b"no stamp", line),
-        Fold(b"192.0.2.1", {b"password for a": 1}, line, b"no stamp"),
+        Fold(b"192.0.2.1", {b"password for a": 1}, b"no stamp", b"no stamp"),
         Fold(b"192.0.2.1", {b"nonsense": 1}, line, line),
     ]
     assert tally([], folds, Stamps(timezone.utc, NOW)) == []
+
+
+def test_one_line_without_a_time_hides_no_others() -> None:
+    """Where the first or the last line of a fold can't be read, the other one says when it was."""
+    line, strange = b"Nov 23 03:00:01 h sshd[1]: x", b"Nov 39 03:00:01 h sshd[1]: x"
+    for first, last in ((line, strange), (strange, line)):
+        (failure,) = tally([], [Fold(b"192.0.2.1", {b"password for a": 2}, first, last)], Stamps(timezone.utc, NOW))
+        assert (failure.time, failure.until, failure.who[0][3]) == (failure.time, failure.time, 2)

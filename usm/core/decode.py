@@ -16,17 +16,17 @@ from usm.core.model import Record
 MAX_LINE = 65536  # bytes; no program that we know writes more than 8 kB, longer lines are nobody's
 
 _PRI = rb"(?:<\d{1,3}>)?"
-_STAMP_3164 = rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
-_STAMP_3339 = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
+STAMP_3164 = rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
+STAMP_3339 = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
 # busybox's syslogd puts facility.level before the tag; gdm's workers have a stray `]` behind theirs.
 _TAG = rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?([^\s:\[\]]{1,48})\]?(?:\[(\d{1,10})\])?:(?: |\Z)(.*)"
-_HEADER = re.compile(_PRI + rb"(?:(" + _STAMP_3164 + rb")|(" + _STAMP_3339 + rb")) (\S{1,255}) " + _TAG, re.DOTALL)
+_HEADER = re.compile(_PRI + rb"(?:(" + STAMP_3164 + rb")|(" + STAMP_3339 + rb")) (\S{1,255}) " + _TAG, re.DOTALL)
 _SD = rb'(?:-|(?:\[(?:[^\]"\\]|"(?:[^"\\\]]|\\.)*"|\\.)*\])+)'
 _HEADER_5424 = re.compile(
-    rb"<\d{1,3}>1 (" + _STAMP_3339 + rb") (\S{1,255}) (\S{1,48}) (\S{1,128}) \S{1,32} " + _SD + rb"(?:  ?(.*))?\Z",
+    rb"<\d{1,3}>1 (" + STAMP_3339 + rb") (\S{1,255}) (\S{1,48}) (\S{1,128}) \S{1,32} " + _SD + rb"(?:  ?(.*))?\Z",
     re.DOTALL,
 )
-_STAMP = re.compile(rb"(?:<\d{1,3}>)?(?:1 )?(?:(" + _STAMP_3164 + rb")|(" + _STAMP_3339 + rb"))")
+_STAMP = re.compile(rb"(?:<\d{1,3}>)?(?:1 )?(?:(" + STAMP_3164 + rb")|(" + STAMP_3339 + rb"))")
 _MONTHS = {m: n for n, m in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _AHEAD = timedelta(days=1)  # how far a sender's clock may run before ours
 _HOUR = timedelta(hours=1)

@@ -89,7 +89,7 @@ def _is_by(program: Program, fields: Mapping[str, Any], pid: int) -> bool:
 def _message(value: object) -> Optional[str]:
     """Return the text; journalctl prints what is not clean UTF-8 as a list of bytes."""
     if isinstance(value, str):
-        return value
+        return _sound(value)
     if isinstance(value, list) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):  # noqa: PLR2004
         return bytes(value).decode("utf-8", "backslashreplace")
     return None
@@ -97,7 +97,12 @@ def _message(value: object) -> Optional[str]:
 
 def _text(fields: Mapping[str, Any], name: str) -> Optional[str]:
     value = fields.get(name)
-    return value if isinstance(value, str) else None
+    return _sound(value) if isinstance(value, str) else None
+
+
+def _sound(text: str) -> str:
+    """Return text that can be written: JSON can hold halves of characters, which journalctl never writes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _number(fields: Mapping[str, Any], name: str) -> Optional[int]:

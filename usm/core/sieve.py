@@ -16,12 +16,13 @@ from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple, Optional
 
+from usm.core.decode import STAMP_3164, STAMP_3339
 from usm.core.programs import PROGRAMS
 from usm.core.programs.sshd import SSHD
 from usm.core.recognize import REPEATED
 
-_BSD = re.compile(rb"(?:<\d{1,3}>)?([A-Z].{14}|\d{4}-\S{15,30}) (\S{1,255}) ")
-_IETF = re.compile(rb"<\d{1,3}>1 (\S{19,32}) (\S{1,255}) ")
+_BSD = re.compile(rb"(?:<\d{1,3}>)?(" + STAMP_3164 + rb"|" + STAMP_3339 + rb") (\S{1,255}) ")
+_IETF = re.compile(rb"<\d{1,3}>1 (" + STAMP_3339 + rb") (\S{1,255}) ")
 
 
 class Fold(NamedTuple):
@@ -41,14 +42,14 @@ class Sifted(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def _expression(stamp: int, host: bytes, *, ietf: bool) -> re.Pattern[bytes]:
+def _expression(stamp: bytes, host: bytes, *, ietf: bool) -> re.Pattern[bytes]:
     """Groups: a line that passes · in it, the facts that a foldable failure is counted by · a line of another shape."""
     name = re.escape(host)
     if ietf:
-        head, level = rb"<\d{1,3}>1 [^ \n]{%d} %s " % (stamp, name), b""
+        head, level = rb"<\d{1,3}>1 %s %s " % (stamp, name), b""
         number, maybe = rb" \d{1,10} \S{1,32} -  ?", rb" \S{1,128} \S{1,32} -  ?"
     else:
-        head, level = rb".{%d} %s " % (stamp, name), rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?"
+        head, level = rb"%s %s " % (stamp, name), rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?"
         number, maybe = rb"\]?\[\d{1,10}\]: ", rb"\]?(?:\[\d{1,10}\])?: "
     failed = rb"Failed (?!keyboard-interactive/pam )(.*) port \d{1,5} ssh2(?=\n)"
     tails = []
@@ -62,15 +63,25 @@ def _expression(stamp: int, host: bytes, *, ietf: bool) -> re.Pattern[bytes]:
     return re.compile(rb"\n(?:(%s%s(?:%s))|((?!%s).+))" % (head, level, b"|".join(tails), head))
 
 
-def _shape(data: bytes) -> Optional[tuple[int, bytes, bool]]:
-    """Length of the stamp, host and dress of the first line."""
+def _shape(data: bytes) -> Optional[tuple[bytes, bytes, bool]]:
+    """Form of the stamp (with the priority before it), host and dress of the first line."""
     match = _IETF.match(data)
     if match is not None:
-        return len(match[1]), match[2], True
+        return _form(match[1]), match[2], True
     match = _BSD.match(data)
     if match is not None:
-        return match.end(1), match[2], False
+        return _form(data[: match.end(1)]), match[2], False
     return None
+
+
+def _form(stamp: bytes) -> bytes:
+    """`<86>Nov  3 …` → what every stamp of this length and dress looks like: no other text passes for one."""
+    priority, end, bare = stamp.rpartition(b">")
+    if not bare[:1].isdigit():
+        bare = rb"[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d"
+    else:
+        bare = re.sub(rb"\d", rb"\\d", bare.replace(b".", rb"\.").replace(b"+", b"-")).replace(b"-", b"[+-]")
+    return re.sub(rb"\d", rb"\\d", priority) + end + bare
 
 
 def sift(data: bytes) -> Sifted:

@@ -39,9 +39,10 @@ def tally(events: Iterable[Event], folds: Iterable[Fold], stamps: Stamps) -> lis
         entry.add((event.user or "", event.method, event.invalid_user), event.count, event.time, event.time)
     for fold in folds:
         ip = address(fold.source.decode("utf-8", "backslashreplace"))
-        begin, until = decode_syslog(fold.first, stamps), stamps.of(fold.last)
-        if ip is None or begin is None or until is None:
+        begin = decode_syslog(fold.first, stamps) or decode_syslog(fold.last, stamps)
+        if ip is None or begin is None:
             continue  # not a line of sshd's
+        until = stamps.of(fold.last) or begin.time
         entry = sources.setdefault((begin.host, "sshd", ip), _Source(begin.time))
         for text, count in fold.who.items():
             who = refused(text.decode("utf-8", "backslashreplace"))

@@ -53,11 +53,19 @@ def _not_permitted(record: Record, match: re.Match[str]) -> Optional[Event]:
 
 
 def _sudo(record: Record, match: re.Match[str]) -> Optional[Event]:
-    """A reason before the fields means a refusal; it may hold the number of wrong passwords."""
+    """A reason before the fields means a refusal; it may hold the number of wrong passwords.
+
+    Cut with `partition`, not with an expression: a user chooses how often the words come, and each must be looked at
+    once.
+    """
+    _, user, options = match["rest"].partition(" ; USER=")
+    options, command, text = options.partition(" ; COMMAND=")
+    if not user or not command:
+        return None
     reason = match["reason"]
     event = _event(record, model.PRIVILEGE if reason is None else model.FAILED, "sudo", match["user"], match["tty"])
-    if match["rest"].count(" ; USER=") == 1 and " ; COMMAND=" not in match["command"]:
-        event = event._replace(target=match["target"], command=match["command"])
+    if " ; USER=" not in options + text and " ; COMMAND=" not in text:
+        event = event._replace(target=options.partition(" ; ")[0], command=text)
     tries = _TRIES.fullmatch(reason or "")
     return event._replace(method="password", count=int(tries[1])) if tries else event
 
@@ -97,11 +105,10 @@ SUDO = Program(
     ("sudo",),
     (
         row(
-            r" *(?P<user>[^\s:][^:]{0,255}?) : (?:(?P<reason>[^;=]{1,80}) ; )?(?P<rest>(?:HOST=\S* ; )?"
-            r"(?:TTY=(?P<tty>[^;]{0,64}?) ; )?(?:CHROOT=.*? ; )?PWD=.*? ; USER=(?P<target>.*?) ; "
-            r"(?:GROUP=[^;]* ; )?(?:TSID=\S* ; )?(?:ENV=.*? ; )?COMMAND=(?P<command>.*))",
+            r" *(?P<user>[^\s:][^:]{0,255}?) : (?:(?P<reason>[^;=]{1,80}) ; )?(?:HOST=\S{0,255} ; )?"
+            r"(?:TTY=(?P<tty>[^;]{0,64}?) ; )?(?:CHROOT=[^;]{0,4096} ; )?PWD=(?P<rest>.*)",
             _sudo,
-            b" *[^ :]+ : ",
+            rb" *[^ :\n][^:\n]* : ",
             free=True,
             anyone=True,
         ),

@@ -20,7 +20,7 @@ from usm.core.programs.row import IP, PORT, Build, Program, address, evidence, l
 if TYPE_CHECKING:
     from usm.core.model import Record
 
-_PEER = rf"(?:(?:user )?(?P<user>.*) )?{IP} {PORT}"  # greedy: the address is the last one
+_PEER = rf"(?:user (?P<user>.*) )?{IP} {PORT}"  # greedy: the address is the last one
 _ESCAPE = re.compile(r"\\(\\|[0-7]{3}|[abfnrtvs0])")
 _CONTROL = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " ", "0": "\0"}
 _KEY = re.compile(
