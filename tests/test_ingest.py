@@ -18,7 +18,7 @@ from usm.core.decode import Stamps
 from usm.core.model import LOGIN, LOGOUT, Batch, Event, Host, Seat, Session, System
 from usm.core.reconcile import first_look
 from usm.errors import StoreError
-from usm.ingest import EARLIER, Intake, Watch, compare, ingest
+from usm.ingest import EARLIER, Intake, Watch, compare, ingest, strangers
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -449,7 +449,10 @@ def compared(
 
     for system, at in looks:
         now = NOW + timedelta(seconds=at)
-        events, look = compare(store, "s", system, watch, look, now, inquire, reason="vanished", since=since)
+        found = strangers(store, system, look)
+        events, look = compare(
+            store, "s", system, watch, look, now, inquire(found) if found else ((), ()), reason="vanished", since=since
+        )
         told += events
     return told, asked
 

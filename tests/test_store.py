@@ -698,12 +698,12 @@ def test_what_is_related_to_evidence(tmp_path: Path) -> None:
 def test_a_leader_is_known_after_its_session_ended(tmp_path: Path) -> None:
     """Who has just gone is not adopted again; a later process of the same pid may be."""
     store = open_with(tmp_path / "state.db", ALICE._replace(end=NOW, end_reason=CLOSED))
+    assert store.was_led(125, NOW)
+    assert not store.was_led(125, NOW + timedelta(seconds=1))
+    assert not store.was_led(126, NOW)
     with store.transaction() as tx:
-        assert tx.was_led(125, NOW)
-        assert not tx.was_led(125, NOW + timedelta(seconds=1))
-        assert not tx.was_led(126, NOW)
         tx.put(BARE._replace(leader=126))
-        assert tx.was_led(126, NOW)
+    assert store.was_led(126, NOW)
 
 
 def test_what_becomes_known_of_a_session_later_is_written(tmp_path: Path) -> None:

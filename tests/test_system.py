@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Optional
 
 import pytest
 
-from usm.core.model import Seat
+from usm.core.model import Seat, System
 from usm.system import Presence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 T = datetime(2026, 11, 25, 2, 0, tzinfo=timezone.utc)
@@ -58,6 +59,14 @@ class Machine:
             os.chown(place, uid, uid)
         return place
 
+    def look(self, pids: Iterable[int]) -> System:
+        """Look at the machine, whose first process is there."""
+        if not (self.proc / "1").exists():
+            self.process(1, start=0)
+        seen = self.presence.look(pids)
+        assert seen is not None
+        return seen
+
     def logind(self, *blocks: str, script: Optional[str] = None) -> None:
         """Give the machine a logind with these sessions."""
         self.sessions.mkdir(exist_ok=True)
@@ -97,14 +106,42 @@ def test_when_a_process_was_started(machine: Machine) -> None:
     machine.process(12, state="X")
     assert machine.presence.started(10) == (7 * TICKS, T + timedelta(seconds=7))
     assert [machine.presence.started(pid) for pid in (11, 12, 13)] == [None, None, None]
-    assert machine.presence.look([10, 11, 13]).begun == {10: (7 * TICKS, T + timedelta(seconds=7))}
+    assert machine.look([10, 11, 13]).begun == {10: (7 * TICKS, T + timedelta(seconds=7))}
 
 
-def test_a_machine_without_a_time_of_boot(machine: Machine) -> None:
-    """Then only ticks are known; it breaks nothing."""
-    (machine.proc / "stat").write_text("cpu 1 2 3\n")
+@pytest.mark.parametrize("text", ["cpu 1 2 3\n", "btime x\n", None])
+def test_a_machine_without_a_time_of_boot(machine: Machine, text: Optional[str]) -> None:
+    """Then nothing is known of its processes, and nothing is said; it breaks nothing."""
+    if text is None:
+        (machine.proc / "stat").unlink()
+    else:
+        (machine.proc / "stat").write_text(text)
+    machine.process(1, start=0)
     machine.process(10, start=0)
-    assert machine.presence.started(10) == (0, datetime(1970, 1, 1, tzinfo=timezone.utc))
+    assert machine.presence.started(10) is None
+    assert machine.presence.look([10]) is None
+    assert machine.presence.boot()[1] is None
+
+
+def test_hidden_processes_are_not_taken_for_gone(machine: Machine) -> None:
+    """Where not even the first process can be seen, the others may be there as well."""
+    machine.process(10)
+    assert machine.presence.look([10]) is None
+    machine.process(1)
+    (machine.proc / "1" / "stat").write_text("")
+    assert machine.presence.look([10]) is None
+
+
+def test_who_was_on_is_remembered_while_logind_does_not_answer(machine: Machine) -> None:
+    """A failure is not nobody; it is asked again at the next look."""
+    machine.process(2556)
+    machine.logind(ALICE)
+    assert [s.user for s in machine.look([]).seats] == ["alice"]
+    for script in ("exit 1", 'case "$*" in *list*) echo " c229 x";; *) exit 1;; esac'):
+        machine.logind(ALICE, MANAGER, script=script)
+        assert [s.user for s in machine.look([]).seats] == ["alice"]
+    machine.logind(MANAGER, MANAGER, MANAGER)
+    assert machine.look([]).seats == ()
 
 
 def test_the_boot_is_the_first_process(machine: Machine) -> None:
@@ -122,7 +159,7 @@ def test_logind_s_sessions_are_seats(machine: Machine) -> None:
     machine.logind(ALICE, MANAGER, SUPERUSER, COCKPIT)
     for pid in (2556, 2566, 2595, 2902):
         machine.process(pid)
-    assert set(machine.presence.look([]).seats) == {
+    assert set(machine.look([]).seats) == {
         seat(2556, "alice", "login", tty="pts/1", id="c229"),
         seat(2595, "root", "login", tty="pts/1", id="c231"),
         seat(2902, "alice", "cockpit", source_ip="198.51.100.7", tty="web console", id="138"),
@@ -137,17 +174,17 @@ def test_logind_is_asked_only_when_it_wrote_something(machine: Machine) -> None:
     machine.logind(ALICE)
     machine.process(2556)
     for _ in range(3):
-        assert [s.leader for s in machine.presence.look([]).seats] == [2556]
+        assert [s.leader for s in machine.look([]).seats] == [2556]
     assert len(machine.asked()) == 2
     machine.logind()
-    assert machine.presence.look([]).seats == ()
+    assert machine.look([]).seats == ()
     assert len(machine.asked()) == 3
 
 
 def test_a_seat_whose_leader_is_gone_is_none(machine: Machine) -> None:
     """A session that is closing has only processes that were left behind."""
     machine.logind(ALICE)
-    assert machine.presence.look([]).seats == ()
+    assert machine.look([]).seats == ()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +215,7 @@ def test_whose_login_a_session_is(machine: Machine, changed: tuple[str, str], se
     """Display managers have one name; jobs, greeters, su and sudo are nobody's."""
     machine.logind(ALICE.replace(*changed))
     machine.process(2556)
-    assert [s.service for s in machine.presence.look([]).seats] == ([] if service is None else [service])
+    assert [s.service for s in machine.look([]).seats] == ([] if service is None else [service])
 
 
 @pytest.mark.parametrize("tty", ["notty", "ssh", ""])
@@ -186,7 +223,7 @@ def test_words_in_place_of_a_terminal(machine: Machine, tty: str) -> None:
     """They name none."""
     machine.logind(ALICE.replace("pts/1", tty))
     machine.process(2556)
-    assert [s.tty for s in machine.presence.look([]).seats] == [None]
+    assert [s.tty for s in machine.look([]).seats] == [None]
 
 
 def test_a_loginctl_that_fails_or_is_not_there_says_nothing(
@@ -195,10 +232,10 @@ def test_a_loginctl_that_fails_or_is_not_there_says_nothing(
     """A warning, no crash; the processes are still looked at."""
     machine.process(10)
     machine.logind(ALICE, script="exit 1")
-    assert machine.presence.look([10]).seats == ()
+    assert machine.look([10]).seats == ()
     monkeypatch.setenv("PATH", str(machine.path))
     machine.logind(ALICE, MANAGER)
-    assert machine.presence.look([10]).begun.keys() == {10}
+    assert machine.look([10]).begun.keys() == {10}
     assert "loginctl can't be asked who is on" in caplog.text
 
 
@@ -216,9 +253,10 @@ def test_sshd_s_processes_tell_who_is_connected(machine: Machine) -> None:
     machine.process(61, "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups")
     machine.process(62, "sshd: alice [net]")
     machine.process(63, "bash: alice [priv]")
-    found = {s.leader: s for s in machine.presence.look([]).seats}
+    found = {s.leader: s for s in machine.look([]).seats}
     assert found == {
         20: seat(20, "alice", "sshd"),
+        30: seat(30, "bob", "sshd"),
         40: seat(40, "root", "sshd", tty="pts/3"),
         41: seat(41, "root", "sshd"),
         50: seat(50, "root", "sshd"),
@@ -231,9 +269,7 @@ def test_what_logind_says_of_a_connection_is_more(machine: Machine) -> None:
     machine.process(2556, "sshd: alice [priv]")
     machine.logind(ALICE.replace("=login", "=sshd") + "RemoteHost=2001:db8::7\n")
     (machine.proc / "70").mkdir()
-    assert machine.presence.look([]).seats == (
-        seat(2556, "alice", "sshd", source_ip="2001:db8::7", tty="pts/1", id="c229"),
-    )
+    assert machine.look([]).seats == (seat(2556, "alice", "sshd", source_ip="2001:db8::7", tty="pts/1", id="c229"),)
 
 
 # -- the real machine
@@ -251,7 +287,9 @@ def test_this_process_in_the_real_proc() -> None:
     assert abs(booted - first[1]) < timedelta(seconds=2)  # a clock may be set in between
     assert identity is not None
     assert len(identity) == 32
-    assert presence.look([os.getpid()]).begun[os.getpid()][0] == own[0]
+    seen = presence.look([os.getpid()])
+    assert seen is not None
+    assert seen.begun[os.getpid()][0] == own[0]
     assert presence.started(2**22 + 1) is None
 
 

@@ -26,7 +26,7 @@ from usm.core.text import Look as Style
 from usm.deliver import TICK, Worker
 from usm.errors import StoreError
 from usm.host import identify, local_zone, os_release
-from usm.ingest import Intake, Watch, compare, ingest
+from usm.ingest import Intake, Watch, compare, ingest, strangers
 from usm.people import People, uid_of
 from usm.sources import open_source
 from usm.sources.locate import choose
@@ -147,6 +147,9 @@ class Monitor:
             nonlocal after
             leaders = [s.leader for s in self._store.sessions() if s.leader is not None]
             system = self._presence.look(leaders)
+            if system is None:
+                return []
+            found = self._inquire(strangers(self._store, system, before))
             told, after = compare(
                 self._store,
                 self.name,
@@ -154,7 +157,7 @@ class Monitor:
                 self._watch,
                 before,
                 now,
-                self._inquire,
+                found,
                 reason=reason,
                 since=self._started,
             )
@@ -165,6 +168,8 @@ class Monitor:
 
     def _inquire(self, seats: Sequence[Seat]) -> tuple[list[Seat], list[Event]]:
         """Find out who is on without our knowing: what sshd's process is connected to, what the log still has."""
+        if not seats:
+            return [], []
         intake = Intake(Stamps(local_zone(), self._clock()), journal=self._intake.journal)
         lines = self._source.history([seat.leader for seat in seats], min(seat.start for seat in seats))
         records = (intake.decode(line) for line in lines)

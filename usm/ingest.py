@@ -72,13 +72,15 @@ class Intake:
         record = self.decode(line)
         if record is None:
             return []
-        told = self._boot(tx, record) if self.journal else []
+        told = self._boot(tx, record, None if watch is None else watch.host.boot) if self.journal else []
         event = recognize(record)
         if event is None or (event.service in SERVICES and event.uid and not self._speaks(tx, event, watch)):
             return told
         if event.kind == model.LOGIN and watch is not None:
             person, comment = watch.owner(event.user, event.key)
-            event = event._replace(person=person, comment=comment, boot=event.boot or _boot_of(event, watch.host))
+            uid = watch.uid_of(event.user or "") if event.uid is None and self.journal else event.uid
+            event = event._replace(person=person, comment=comment, uid=uid)
+            event = event._replace(boot=event.boot or _boot_of(event, watch.host))
         return told + _put(tx, pair(event, tx.related(event)))
 
     @staticmethod
@@ -90,12 +92,12 @@ class Intake:
         known = (*tx.of_uid(event.host, event.uid), *tx.of_uid(event.host, event.owner))
         return any(session.user == event.user for session in known)
 
-    def _boot(self, tx: Transaction, record: Record) -> list[Event]:
+    def _boot(self, tx: Transaction, record: Record, running: Optional[str]) -> list[Event]:
         """A record of another boot: whoever was on before it is not any more."""
         last, self._last = self._last, record
         if last is None or last.boot == record.boot:
             return []
-        return _put(tx, ended_with_boot(tx.open(), record.boot, last.time, record.time))
+        return _put(tx, ended_with_boot(tx.open(), (record.boot, running), last.time, record.time))
 
 
 def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch, now: datetime) -> list[Event]:
@@ -118,6 +120,12 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
     return told
 
 
+def strangers(store: Store, system: System, before: Look) -> list[Seat]:
+    """Return who is on and was unknown before too, and is not known as one whose session has ended already."""
+    unknown = (seat for seat in system.seats if seat.leader in before.unknown)
+    return [seat for seat in unknown if not store.was_led(seat.leader, seat.start - _SLACK)]
+
+
 def compare(
     store: Store,
     source: str,
@@ -125,23 +133,22 @@ def compare(
     watch: Watch,
     before: Look,
     now: datetime,
-    inquire: Callable[[Sequence[Seat]], tuple[Sequence[Seat], Sequence[Event]]],
+    found: tuple[Sequence[Seat], Sequence[Event]],
     *,
     reason: str,
     since: datetime,
 ) -> tuple[list[Event], Look]:
     """Hold the open sessions against the system and commit what follows; return the events told, and this look.
 
-    `inquire` finds out more of seats that nobody knows, and what the log still has of them; who came before `since` is
-    not told.
+    `found`: the strangers, and what lines the log still has of them; who came before `since` is not told.
     """
     with store.transaction() as tx:
         pairing, look = reconcile(tx.open(), system, watch.host, before, now, reason=reason)
         told = _put(tx, pairing)
-        unknown = look.unknown & before.unknown
-        strangers = [s for s in system.seats if s.leader in unknown and not tx.was_led(s.leader, s.start - _SLACK)]
-        seats, lines = inquire(strangers) if strangers else ((), ())
+        seats, lines = found
         for seat in seats:
+            if seat.leader not in look.unknown:
+                continue
             session, login = adopted(seat, lines, watch.host)
             person, comment = watch.owner(login.user, login.key)
             tx.put(session._replace(person=person, comment=comment))

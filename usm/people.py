@@ -24,8 +24,8 @@ _SETTING = re.compile(r"^\s*AuthorizedKeysFile[\s=]+([^#\n]+)", re.IGNORECASE | 
 _TYPE = re.compile(
     r"(?:^|\s)(?:ssh-[a-z0-9]+|ecdsa-sha2-\S+|sk-(?:ssh|ecdsa)\S+)\s+(?P<blob>AAAA[A-Za-z0-9+/=]+)\s*(?P<comment>.*)"
 )
-_MOST = 1000  # files whose keys are remembered
-_LARGEST = 1 << 20  # bytes of a file of keys that are read
+_MOST = 64  # files whose keys are remembered
+_LARGEST = 1 << 18  # bytes of a file of keys that are read
 
 
 class People:
@@ -83,7 +83,7 @@ def uid_of(user: str) -> Optional[int]:
 
 
 def _places(config: str) -> tuple[str, ...]:
-    """Return where sshd looks for keys: its first setting counts, and the included files come first."""
+    """Return where sshd looks for keys: the first setting counts, and distributions include the drop-ins first."""
     for path in (*sorted(glob(f"{escape(config)}.d/*.conf")), config):
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -98,17 +98,19 @@ def _places(config: str) -> tuple[str, ...]:
 def _keys(path: str) -> Iterator[tuple[str, str]]:
     """Yield the keys of a file, each as OpenSSH's SHA-256 fingerprint, with its comment."""
     try:
-        # The file is a user's: it may be a directory, a pipe that never ends, or a link to somebody else's.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        # The path is a user's, and may lead anywhere: it is looked at before it is opened for reading.
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (OSError, ValueError):
         return
+    text = ""
     try:
-        regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        text = os.read(fd, _LARGEST).decode("utf-8", "backslashreplace") if regular else ""
+        if stat.S_ISREG(os.fstat(place).st_mode):
+            with open(f"/proc/self/fd/{place}", "rb") as file:
+                text = file.read(_LARGEST).decode("utf-8", "backslashreplace")
     except OSError:
         return
     finally:
-        os.close(fd)
+        os.close(place)
     for line in text.split("\n"):
         match = None if line.lstrip().startswith("#") else _TYPE.search(line)
         if match is not None:

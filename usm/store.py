@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+_PATIENCE = 30.0  # seconds that a connection waits for another; the reader may have to ask a slow directory service
 APPLICATION_ID = 0x55534D31  # "USM1", in the file's header: another program's database is never touched
 
 MIGRATIONS: tuple[str, ...] = (
@@ -88,7 +89,7 @@ class Store:
         with self._errors():
             if readonly:
                 uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-                self._db = sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None)
+                self._db = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
             else:
                 if path != ":memory:":
                     # Who was on is nobody else's business: no moment in which others could open the file.
@@ -96,7 +97,7 @@ class Store:
                     # connections hold (POSIX), and another process could then delete the log they write to.
                     with suppress(FileExistsError):
                         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o640))
-                self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+                self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._identify()
             if not readonly:
                 self._db.execute("PRAGMA journal_mode = WAL")
@@ -179,6 +180,12 @@ class Store:
         with self._errors():
             row = self._db.execute("SELECT source, time FROM checkpoint ORDER BY time DESC LIMIT 1").fetchone()
             return None if row is None else (row[0], time_of(row[1]))
+
+    def was_led(self, leader: int, since: datetime) -> bool:
+        """Tell whether a session of this leader began since then, also one that has ended."""
+        with self._errors():
+            sql = "SELECT EXISTS (SELECT 1 FROM session WHERE start >= ? AND leader = ?)"
+            return bool(self._db.execute(sql, (micros(since), leader)).fetchone()[0])
 
     def sessions(self, *, everything: bool = False) -> list[Session]:
         """Return the open sessions, or all, oldest first."""

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TICKS = os.sysconf("SC_CLK_TCK")
-_TIMEOUT = 10.0  # seconds for loginctl; a hanging logind must not stop the reading of the log
+_TIMEOUT = 10.0  # seconds for loginctl; no line is read while it is asked
+_STARTED = 19  # which of the fields behind the name says when a process was started: proc(5), starttime
+_BTIME = re.compile(r"^btime (\d{1,12})$", re.MULTILINE)
 # PAM services that log nobody in: jobs, people who are on already, and the screens on which one logs in.
 _NOBODY = re.compile(
     r"cron|crond|atd|systemd-user|su|su-l|sudo|sudo-i|runuser|runuser-l|polkit-1|doas|systemd-run0|.*-greeter|gdm-launch-environment"
@@ -43,8 +45,13 @@ class Presence:
         self._seen: Optional[int] = None
         self._seats: dict[int, Seat] = {}
 
-    def look(self, pids: Iterable[int]) -> System:
-        """Return who is on, and when the processes that are asked for, and those of who is on, were started."""
+    def look(self, pids: Iterable[int]) -> Optional[System]:
+        """Return who is on, and when the processes that are asked for, and those of who is on, were started.
+
+        None where other users' processes are hidden from this one (proc(5), hidepid): then nothing can be said.
+        """
+        if self.started(1) is None:
+            return None
         seats = {**self._shells(), **self._logind()}
         begun = {pid: start for pid in {*pids, *seats} if (start := self.started(pid)) is not None}
         there = (
@@ -68,24 +75,26 @@ class Presence:
 
         The wall clock is that of now: a clock that is set takes all starts with it, the ticks stay.
         """
-        fields = self._stat(pid)
-        if fields is None or fields[0] in "ZX":  # ended, and its parent has not noticed
+        fields, booted = self._stat(pid), self._booted()
+        if fields is None or booted is None or fields[0] in "ZX":  # ended, and its parent has not noticed
             return None
-        ticks = int(fields[19])
-        return ticks, self._booted() + timedelta(seconds=ticks / _TICKS)
+        ticks = int(fields[_STARTED])
+        return ticks, booted + timedelta(seconds=ticks / _TICKS)
 
     def _stat(self, pid: int) -> Optional[list[str]]:
         """Return the fields behind the name (which may hold anything): the state, the parent and so on."""
         try:
-            return (self._proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            fields = (self._proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
             return None
+        return fields if len(fields) > _STARTED else None
 
-    def _booted(self) -> datetime:
-        for line in (self._proc / "stat").read_text().splitlines():
-            if line.startswith("btime "):
-                return _EPOCH + timedelta(seconds=int(line.split()[1]))
-        return _EPOCH
+    def _booted(self) -> Optional[datetime]:
+        try:
+            match = _BTIME.search((self._proc / "stat").read_text())
+        except OSError:
+            return None
+        return None if match is None else _EPOCH + timedelta(seconds=int(match[1]))
 
     def _logind(self) -> Mapping[int, Seat]:
         """Return logind's sessions; it is asked again only when it has written something."""
@@ -95,10 +104,13 @@ class Presence:
             return {}
         if changed != self._seen:
             asked = _loginctl("list-sessions", "--no-legend")
+            if asked is None:
+                return self._seats
             ids = [line.split()[0] for line in asked.splitlines() if line.strip()]
-            shown = (
-                _loginctl("show-session", *(f"--property={name}" for name in _PROPERTIES), "--", *ids) if ids else ""
-            )
+            named = [f"--property={name}" for name in _PROPERTIES]
+            shown = _loginctl("show-session", *named, "--", *ids) if ids else ""
+            if shown is None:  # one of them ended meanwhile, perhaps: asked again at the next look
+                return self._seats
             self._seats = {seat.leader: seat for seat in map(_seat, shown.split("\n\n")) if seat is not None}
             self._seen = changed
         return self._seats
@@ -109,8 +121,10 @@ class Presence:
         for entry in self._proc.iterdir():
             if entry.name.isdigit():
                 try:
+                    if entry.stat().st_uid != 0:  # first: another user's may block who reads its title
+                        continue
                     command = (entry / "cmdline").read_bytes()
-                    if command.startswith(b"sshd") and entry.stat().st_uid == 0:
+                    if command.startswith(b"sshd"):
                         match = _TITLE.fullmatch(command.rstrip(b"\0 ").decode("utf-8", "backslashreplace"))
                         if match is not None:
                             titles[int(entry.name)] = match
@@ -120,7 +134,7 @@ class Presence:
         return {
             pid: Seat(pid, 0, _EPOCH, match["user"] or match["root"], "sshd", tty=_terminal(match["tty"]))
             for pid, match in titles.items()
-            if parents[pid] not in titles
+            if match["root"] is None or parents[pid] not in titles
         }
 
     def peer(self, pid: int) -> tuple[Optional[str], Optional[int]]:
@@ -138,7 +152,7 @@ class Presence:
         return None, None
 
 
-def _loginctl(*arguments: str) -> str:
+def _loginctl(*arguments: str) -> Optional[str]:
     try:
         done = subprocess.run(  # noqa: S603 - fixed words, and ids that loginctl gave
             ["loginctl", "--no-pager", *arguments],  # noqa: S607 - where the system has it
@@ -150,8 +164,8 @@ def _loginctl(*arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("loginctl can't be asked who is on: %s", error)
-        return ""
-    return done.stdout.decode("utf-8", "backslashreplace")
+        return None
+    return None if done.returncode else done.stdout.decode("utf-8", "backslashreplace")
 
 
 def _seat(block: str) -> Optional[Seat]:

@@ -114,12 +114,6 @@ class Transaction:
         """Return all open sessions, oldest first."""
         return self._select("TRUE")
 
-    def was_led(self, leader: int, since: datetime) -> bool:
-        """Tell whether a session of this leader began since then, also one that has ended."""
-        sql = "SELECT EXISTS (SELECT 1 FROM session WHERE start >= ? AND leader = ?)"
-        self.flush()
-        return bool(self._db.execute(sql, (micros(since), leader)).fetchone()[0])
-
     def of_uid(self, host: str, uid: Optional[int]) -> list[Session]:
         """Return the open sessions of a uid."""
         return self._select("host = ? AND uid = ?", host, uid)

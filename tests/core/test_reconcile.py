@@ -167,12 +167,12 @@ def test_a_machine_whose_boot_is_not_known_still_notices_the_gone() -> None:
 def test_the_first_record_of_another_boot_ends_what_was_on() -> None:
     """Of the sessions that are of a boot, and not of this one."""
     others = [ALICE._replace(boot=None), ALICE._replace(boot="b2")]
-    pairing = ended_with_boot([ALICE, *others], "b2", at(50), at(90))
+    pairing = ended_with_boot([ALICE, *others], ("b2",), at(50), at(90))
     assert [(e.end_reason, e.time, e.until) for e in pairing.events] == [("crash", at(50), at(90))]
     assert [s.end for s in pairing.sessions] == [at(50)]
     down = ALICE._replace(hint="shutdown", hinted=at(45))
-    assert [e.end_reason for e in ended_with_boot([down], "b2", at(50), at(90)).events] == ["shutdown"]
-    early = ended_with_boot([ALICE], "b2", at(200), at(90)).events
+    assert [e.end_reason for e in ended_with_boot([down], ("b2",), at(50), at(90)).events] == ["shutdown"]
+    early = ended_with_boot([ALICE], ("b2",), at(200), at(90)).events
     assert [(e.time, e.until) for e in early] == [(at(90), None)]
 
 

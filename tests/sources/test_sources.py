@@ -39,13 +39,17 @@ def _opened(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_journal_goes_on_where_anything_was_read_last(
-    watched: Optional[tuple[str, datetime]], cursor: Optional[str], since: Optional[int]
+    caplog: pytest.LogCaptureFixture,
+    watched: Optional[tuple[str, datetime]],
+    cursor: Optional[str],
+    since: Optional[int],
 ) -> None:
     """At its own cursor; after another source at that source's time, or the same would be told twice."""
     name, source = open_source(None, lambda _name: "stored", watched, ("sshd",))
     assert name == "journal"
     assert isinstance(source, Opened)
     assert (source.arguments, source.more) == ((("sshd",), cursor), {"since": since})
+    assert ("this machine's lines only" in caplog.text) == (watched is not None and watched[0] != "journal")
 
 
 @pytest.mark.parametrize(

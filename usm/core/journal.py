@@ -19,6 +19,7 @@ import re
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, Optional
 
+from usm.core.decode import MAX_LINE
 from usm.core.model import Record
 from usm.core.recognize import BY_TAG
 
@@ -45,7 +46,7 @@ def decode_journal(line: bytes, zone: tzinfo) -> Optional[Record]:
         return None
     tag, message = fields.get("SYSLOG_IDENTIFIER"), _message(fields.get("MESSAGE"))
     program = BY_TAG.get(tag.rstrip("]")) if isinstance(tag, str) else None  # gdm's workers have a stray one
-    if program is None or message is None:
+    if program is None or message is None or len(message) > MAX_LINE:
         return None
     pid, uid, time = (_number(fields, name) for name in ("_PID", "_UID", "__REALTIME_TIMESTAMP"))
     if pid is None or uid is None or time is None or not _is_by(program, fields, pid):

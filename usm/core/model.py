@@ -208,10 +208,7 @@ class Seat(NamedTuple):
 
 
 class System(NamedTuple):
-    """What the system itself says: who is on, and of the processes that were asked for, which are there.
-
-    `begun`: for each pid that is there, when it was started, in clock ticks since the boot, and by the wall clock.
-    """
+    """Who is on, and when each process that was asked for and is there was started, in clock ticks and in time."""
 
     seats: tuple[Seat, ...]
     begun: Mapping[int, tuple[int, datetime]]
@@ -226,8 +223,9 @@ class Host(NamedTuple):
     booted: Optional[datetime] = None
 
     def is_called(self, name: str) -> bool:
-        """Tell whether a log means this machine by `name`; rsyslog leaves the domain out."""
-        return name.partition(".")[0].lower() == self.name.partition(".")[0].lower()
+        """Tell whether a log means this machine by `name`; rsyslog leaves the domain out, or we do not know ours."""
+        theirs, ours = name.lower().partition("."), self.name.lower().partition(".")
+        return theirs[0] == ours[0] and (theirs[2] == ours[2] or not theirs[2] or not ours[2])
 
 
 class Alert(NamedTuple):

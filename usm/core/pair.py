@@ -45,7 +45,7 @@ def pair(event: Event, related: Sequence[Session]) -> Pairing:
         return _close(event, related)
     if event.kind == model.HINT:
         # What the leader itself writes is no hint, whoever it runs as (dropbear's runs as the user).
-        if event.pid is not None and any(s.leader == event.pid for s in related):
+        if event.pid is not None and any(s.leader == event.pid and s.uid in (None, event.uid) for s in related):
             return _close(event, related)
         return Pairing(tuple(_hint(session, event) for session in _explained(event, related)))
     if event.kind == model.DETAIL:

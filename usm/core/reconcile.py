@@ -109,9 +109,11 @@ def adopted(seat: Seat, lines: Iterable[Event], host: Host) -> tuple[Session, Ev
     return session._replace(seat=seat.id, boot=host.boot, begun=seat.begun), event
 
 
-def ended_with_boot(sessions: Iterable[Session], boot: Optional[str], seen: datetime, now: datetime) -> Pairing:
-    """Close what is of another boot than `boot`, whose first record is of `now`; `seen`: the last one before it."""
-    over = [_ended_with_boot(s, seen, now) for s in sessions if s.boot not in (None, boot)]
+def ended_with_boot(
+    sessions: Iterable[Session], boots: tuple[Optional[str], ...], seen: datetime, now: datetime
+) -> Pairing:
+    """Close what is of none of these boots; the first record of a new one is of `now`, the last before it of `seen`."""
+    over = [_ended_with_boot(s, seen, now) for s in sessions if s.boot is not None and s.boot not in boots]
     return Pairing(tuple(session for session, _ in over), tuple(event for _, event in over))
 
 
@@ -122,7 +124,8 @@ def _known(session: Session, seat: Optional[Seat], system: System) -> Optional[S
         return None
     ticks, start = begun
     if session.begun is None:
-        if start > session.start + _SLACK:  # a later process of the same pid
+        mine = seat is not None and seat.user == session.user  # also where the clock was set since the login
+        if start > session.start + _SLACK and not mine:  # a later process of the same pid
             return None
         session = session._replace(begun=ticks)
     elif session.begun != ticks:

@@ -57,6 +57,9 @@ def open_source(
     name = JOURNAL if path is None else f"file:{path}"
     last = cursor(name) if watched is None or watched[0] == name else None
     if path is None:
+        if watched is not None and watched[0] != name:
+            text = "the journal is read from now on, and no longer %s: it holds this machine's lines only"
+            log.warning(text, watched[0])
         return name, JournalSource(identifiers, last, since=None if watched is None else micros(watched[1]))
     if last is None and watched is not None:
         text = "%s is read from now on: what was written to it since %s, when %s was read last, is not told"

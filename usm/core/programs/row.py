@@ -41,7 +41,7 @@ class Row(NamedTuple):
 class Program(NamedTuple):
     """A program and its lines. `tags`: the names that it signs with. `executables`: what the journal says of it.
 
-    `setuid`: it may be started by anybody, so a record of it counts only with the executable as a proof.
+    `setuid`: it may be started by anybody, who then is the writer of its records.
     `native`: it writes to the journal directly, not through syslog(3). `unnumbered`: it writes no pid into its tag.
     """
 
