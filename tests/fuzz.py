@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from tests.core.test_sieve import Counts, quickly, slowly
 from usm.core import model
 from usm.core.alert import alert_for, event_json
-from usm.core.decode import Stamps
+from usm.core.decode import Stamps, decode_syslog
 from usm.core.model import INFO, Alert, Batch, Event, Host
 from usm.core.recognize import recognize
 from usm.core.text import plain_text
@@ -175,7 +175,8 @@ def check(data: bytes) -> int:
             if event is not None:
                 _render(event)
                 count += 1
-    same = journal or _same(data)
+    if not journal:
+        _same(data)
     store = Store(":memory:")
     intake = Intake(Stamps(timezone.utc, NOW), journal=journal)
     with store.transaction() as tx:
@@ -190,31 +191,25 @@ def check(data: bytes) -> int:
     store = Store(":memory:")
     intake = Intake(Stamps(timezone.utc, NOW), journal=journal)
     ingest(store, "fuzz", Batch(data, "1"), intake, WATCH, NOW)
-    if same and {(s.id, s.end) for s in store.sessions(everything=True)} != {(s.id, s.end) for s in sessions}:
+    if {(s.id, s.end) for s in store.sessions(everything=True)} != {(s.id, s.end) for s in sessions}:
         raise Wrong("a batch leads to other sessions than its lines one by one")
     store.close()
     return count
 
 
-def _same(data: bytes) -> bool:
-    """Hold the sieve's findings against the slow way's; tell whether they are equal, or only what was nobody's is gone.
+def _same(data: bytes) -> None:
+    """Hold the sieve's findings against the slow way's.
 
-    An end that names a peer in words which sshd has for strangers (`invalid user x`) may be left out by the sieve.
+    A failure whose stamp no calendar has is no record line by line; among others of its source the sieve counts it.
     """
     (quick, counted), (slow, expected) = quickly(data), slowly(data)
-    left = iter(quick)
-    wanted = next(left, None)
-    missing = []
-    for event in slow:
-        if event == wanted:
-            wanted = next(left, None)
-        else:
-            missing.append(event)
-    if wanted is not None or any(e.kind != model.LOGOUT or e.source_port is None for e in missing):
+    if quick != slow:
         raise Wrong("the sieve finds other events")
-    if _named(counted) != _named(expected):
+    stamps = Stamps(timezone.utc, NOW)
+    damaged = sum(decode_syslog(line, stamps) is None for line in data.split(b"\n"))
+    more, less = _named(counted) - _named(expected), _named(expected) - _named(counted)
+    if less or sum(more.values()) > damaged:
         raise Wrong("the sieve counts other failures")
-    return not missing
 
 
 def _named(failures: Counts) -> Counts:

@@ -24,6 +24,8 @@ from usm.core.recognize import REPEATED
 _BSD = re.compile(rb"(?:<\d{1,3}>)?(" + STAMP_3164 + rb"|" + STAMP_3339 + rb") (\S{1,255}) ")
 _IETF = re.compile(rb"<\d{1,3}>1 (" + STAMP_3339 + rb") (\S{1,255}) ")
 
+_PORT = rb"(?:\d{1,4}|[0-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+
 
 class Fold(NamedTuple):
     """The failures from one source: `who` was refused how often, and the first and the last of the lines."""
@@ -51,7 +53,7 @@ def _expression(stamp: bytes, host: bytes, *, ietf: bool) -> re.Pattern[bytes]:
     else:
         head, level = rb"%s %s " % (stamp, name), rb"(?:[a-z0-9]{1,9}\.[a-z]{1,9} )?"
         number, maybe = rb"\]?\[\d{1,10}\]: ", rb"\]?(?:\[\d{1,10}\])?: "
-    failed = rb"Failed (?!keyboard-interactive/pam )(.*) port \d{1,5} ssh2(?=\n)"
+    failed = rb"Failed (?!keyboard-interactive/pam )(.*) port " + _PORT + rb" ssh2(?=\n)"
     tails = []
     for program in PROGRAMS:
         hints = [row.hint for row in program.rows if row.hint]
