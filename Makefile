@@ -11,7 +11,7 @@ CONFIG := /etc/$(NAME)
 MODULES := usm usm/core usm/core/programs usm/sources usm/channels
 KILLS ?= 200
 
-.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test bench clean install uninstall install-service
+.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test record fuzz bench clean install uninstall install-service
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -52,8 +52,13 @@ coverage: deps
 
 kill-test: deps ## 1,000 SIGKILLs at random moments (the ordinary run has 200)
 	USM_KILLS=1000 $(BIN)/pytest tests/test_kill.py
-system-test: deps ## real sshd, rsyslog and ssh (needs root); skipping is failing
+system-test: deps ## real sshd, and booted Debian 12 and 13 (needs root); skipping is failing
 	USM_REQUIRE_SYSTEM=1 $(BIN)/pytest tests/system
+
+record: deps ## make the recordings in tests/data anew (needs root; some 5 minutes)
+	$(BIN)/python -m tests.system.record && $(BIN)/python -m tests.system.record machines
+fuzz: deps ## break recorded lines in every way for 30 minutes of CPU time
+	$(BIN)/python -m tests.fuzz --seconds 1800
 
 bench: deps ## the table of figures, beside grep and cat
 	$(BIN)/python tests/bench/bench.py
