@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _DISK = 5.0  # seconds between tries to commit a batch while the disk refuses
 _LEAVE = 5.0  # seconds that a worker gets to finish the message in hand
+_TRIES, _AGAIN = 20, 0.05  # how often, and after how many seconds, the lock is asked for again
 _DOUBT = 5.0  # seconds between two looks at what the log does not say; the journal is late by up to half a second
 _GAP = timedelta(seconds=90)  # a window without a monitor that is worth a warning; while it runs, TICK proves it
 
@@ -230,7 +232,7 @@ def open_store(path: str) -> tuple[Store, int]:
             f"state file {path}: {error.strerror}; run as root, or set `state:` to a place of this user's"
         ) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(lock)
         return Store(path), lock
     except OSError as error:
         os.close(lock)
@@ -238,3 +240,13 @@ def open_store(path: str) -> tuple[Store, int]:
     except StoreError:
         os.close(lock)
         raise
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; the kernel gives that of a killed process back a moment after its end. Raises OSError."""
+    for _ in range(_TRIES):
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_AGAIN)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
