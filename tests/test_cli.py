@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import gzip
 import json
@@ -9,15 +10,17 @@ import logging
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Union
 
 import pytest
 
@@ -580,6 +583,12 @@ def test_exit_codes_of_the_process(tmp_path: Path) -> None:
     assert codes == [0, 1, 2, 78]
 
 
+def _waits(pid: int, pipe: BinaryIO) -> bool:
+    """Tell whether a process has read all that is in the pipe, and sleeps."""
+    unread = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
+    return unread == 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     """Also one that waits for its input."""
     fifo = tmp_path / "fifo"
@@ -596,6 +605,9 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     with piped as process, open(fifo, "wb") as log:  # opens when the command does
         log.write(b"x\n")
         log.flush()
+        deadline = time.monotonic() + 30
+        while not _waits(process.pid, log) and time.monotonic() < deadline:
+            time.sleep(0.01)  # a signal between two looks at it would be kept until there is more to read
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (1, b"", b"")
