@@ -128,8 +128,8 @@ class Monitor:
             elif self._stop.is_set():
                 return
             if time.monotonic() >= due and (batch is None or not batch.behind):
-                look = self._look(look, reason)
-                reason, due = VANISHED, time.monotonic() + (_DOUBT if look.doubts else TICK)
+                before, look = look, self._look(look, reason)
+                reason, due = VANISHED, time.monotonic() + (_DOUBT if look.doubts(before) else TICK)
 
     def _take(self, batch: Batch) -> None:
         self._intake.stamps.advance(self._clock())
@@ -150,6 +150,8 @@ class Monitor:
             leaders = [s.leader for s in self._store.sessions() if s.leader is not None]
             system = self._presence.look(leaders)
             if system is None:
+                with self._store.transaction() as tx:
+                    tx.watched(self.name, now)
                 return []
             found = self._inquire(strangers(self._store, system, before))
             told, after = compare(

@@ -49,7 +49,7 @@ def test_a_session_whose_leader_is_there_goes_on_and_is_described() -> None:
     (first, second), look = looked(ALICE, here(SEAT), here(SEAT))
     assert first == Pairing((ALICE._replace(begun=500, tty="pts/1", seat="c1"),), ())
     assert second == Pairing()
-    assert (look.doubts, look.time) == (False, at(120))
+    assert (look.doubts(first_look(at(0))), look.time) == (False, at(120))
 
 
 def test_what_a_line_told_is_not_replaced_by_what_the_system_says() -> None:
@@ -75,10 +75,10 @@ def test_one_look_decides_nothing() -> None:
     """The log may tell it in a moment: it is looked again soon, and who is back is forgotten."""
     found, look = looked(ALICE, here())
     assert found == [Pairing()]
-    assert look.doubts
+    assert look.doubts(first_look(at(0)))
     assert look.missing == {ALICE.id: Missing("vanished", at(10), at(60))}
     _, look = looked(ALICE, here(), here(SEAT))
-    assert not look.doubts
+    assert not look.doubts(first_look(at(0)))
 
 
 def test_before_the_start_nobody_looked() -> None:
@@ -185,7 +185,7 @@ def test_other_machines_sessions_are_not_ours_to_end() -> None:
     assert not is_local(foreign, HOST)
     found, look = looked(foreign, here(), here(), here())
     assert found == [Pairing()] * 3
-    assert not look.doubts
+    assert not look.doubts(first_look(at(0)))
     assert is_local(ALICE._replace(boot=None), HOST)
 
 
@@ -215,7 +215,7 @@ def test_a_session_without_a_pid_that_is_nowhere_stays_open() -> None:
     """Nobody can tell that it is over."""
     found, look = looked(ALICE._replace(leader=None), here(), here(), here())
     assert found == [Pairing()] * 3
-    assert not look.doubts
+    assert not look.doubts(first_look(at(0)))
 
 
 # -- who is on without a line
@@ -226,7 +226,8 @@ def test_who_is_on_unknown_is_in_every_look_until_somebody_knows_him() -> None:
     _, first = reconcile([], here(SEAT), HOST, first_look(at(0)), at(60), reason="vanished")
     _, second = reconcile([], here(SEAT), HOST, first, at(65), reason="vanished")
     assert first.unknown & second.unknown == {101}
-    assert first.doubts
+    assert first.doubts(first_look(at(0)))
+    assert not second.doubts(first)  # one whose session has ended is not looked for every few seconds
     _, third = reconcile([ALICE], here(SEAT), HOST, second, at(70), reason="vanished")
     assert third.unknown == frozenset()
 

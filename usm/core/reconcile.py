@@ -39,10 +39,9 @@ class Look(NamedTuple):
     missing: Mapping[str, Missing]
     unknown: frozenset[int]
 
-    @property
-    def doubts(self) -> bool:
-        """Tell whether a second look is due soon."""
-        return bool(self.missing or self.unknown)
+    def doubts(self, before: Look) -> bool:
+        """Tell whether a second look is due soon; a leader that stays unknown (its session has ended) is no doubt."""
+        return bool(self.missing or self.unknown - before.unknown)
 
 
 def first_look(watched: datetime) -> Look:
