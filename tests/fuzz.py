@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.core.test_sieve import Counts, quickly, slowly
+from tests.support import routes
 from usm.core import model
 from usm.core.alert import alert_for, event_json
 from usm.core.decode import Stamps, decode_syslog
-from usm.core.model import INFO, Alert, Batch, Event, Host
+from usm.core.message import Alert
+from usm.core.model import INFO, Batch, Event, Host
 from usm.core.recognize import recognize
-from usm.core.text import plain_text
+from usm.core.text import Look, plain_text
 from usm.ingest import Intake, Watch, ingest
 from usm.store import Store
 
@@ -39,7 +41,7 @@ HERE = Path(__file__).parent
 SEEDS = HERE / "data" / "fuzz"
 NOW = datetime(2026, 12, 31, 12, tzinfo=timezone.utc)
 HOST = Host("web01", ("192.0.2.10",), "b" * 32)
-WATCH = Watch(HOST, ("console",))
+WATCH = Watch(HOST, routes("console"))
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")  # all but the LF between facts
 _ALLOWED = 2.0  # seconds for a megabyte of lines, and this much for a short one: very generous
 _RATIO = 16.0  # four times as long a line may take at most this many times as long
@@ -238,7 +240,7 @@ def _render(event: Event) -> None:
         return
     alert = alert_for(event, HOST) or Alert("", event, INFO)
     for language in ("zh", "en"):
-        if _CONTROL.search(plain_text(alert, language, timezone.utc)):
+        if _CONTROL.search(plain_text(alert, Look(language, timezone.utc))):
             raise Wrong("a control character was rendered")
     text = json.dumps(event_json(event), ensure_ascii=False)
     if "\n" in text:

@@ -13,6 +13,7 @@ import pytest
 from usm.channels.console import Console
 from usm.check import FAIL, OK, WARN, check
 from usm.config import Config, Notify
+from usm.core.route import Route
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def nobody() -> Iterator[None]:
 
 def test_everything_in_order_is_said_so(place: Path) -> None:
     """Configuration, source, state and channels, in this order; nothing is made."""
-    config = configured(place, path="/etc/x.yaml", notify=(Notify("terminal", "console", Console(), ()),))
+    config = configured(
+        place, path="/etc/x.yaml", notify=(Notify("terminal", "console", Console(), (), Route("terminal")),)
+    )
     assert check(config) == [
         (OK, "configuration: /etc/x.yaml"),
         (OK, f"source: {place}/auth.log (as configured)"),

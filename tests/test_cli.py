@@ -26,9 +26,12 @@ import pytest
 
 import usm
 from tests.fakes.feishu import FakeFeishu
+from tests.support import slots
 from usm import cli, config
 from usm.core.alert import alert_for
-from usm.core.model import DEAD, LOGIN, Event, Host, Session
+from usm.core.message import DEAD
+from usm.core.model import LOGIN, Event, Host, Session
+from usm.outbox import Outbox
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -119,10 +122,10 @@ def fill(path: Path, *, dead: bool = False) -> None:
         for user in ("alice", "王小明"):
             alert = alert_for(Event(LOGIN, NOW, "web01", "sshd", user, "203.0.113.5"), Host("web01"))
             assert alert is not None
-            tx.enqueue(alert, ["feishu"], NOW)
+            tx.enqueue(alert, slots(NOW, "feishu"), NOW)
     if dead:
-        first = store.deliveries()[0]
-        store.settle(first._replace(state=DEAD, attempts=5, code="19002", detail="not understood"), NOW)
+        first = Outbox(store).deliveries()[0]
+        Outbox(store).settle(first._replace(state=DEAD, attempts=5, code="19002", detail="not understood"), NOW)
     store.close()
 
 

@@ -20,6 +20,7 @@ from usm.channels.console import Console
 from usm.channels.feishu import Feishu
 from usm.config import Config, Notify, load
 from usm.core.model import Secret
+from usm.core.route import Route
 from usm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,14 +110,16 @@ def test_every_key_is_read() -> None:
                 "feishu",
                 Feishu(Secret(URL), Secret("made-up-secret"), "text", "监控"),
                 ((1, 1.0), (30, 60.0), (500, 3600.0), (2, 10.0)),
+                Route("feishu"),
             ),
             Notify(
                 "night-shift",
                 "feishu",
                 Feishu(Secret("https://open.larksuite.com/open-apis/bot/v2/hook/7a2b3c4d-made-up-token")),
                 (),
+                Route("night-shift"),
             ),
-            Notify("terminal", "console", Console(), ()),
+            Notify("terminal", "console", Console(), (), Route("terminal")),
         ),
         warnings=(),
         path=str(DATA / "full.yaml"),

@@ -26,7 +26,7 @@ from usm.config import Config, Notify
 from usm.core.model import Batch
 from usm.core.text import Look
 from usm.daemon import Monitor, open_store
-from usm.deliver import Worker
+from usm.deliver import Outlet, Worker
 from usm.errors import SourceError, StoreError
 from usm.store import Store
 from usm.transport import Transport
@@ -399,7 +399,7 @@ def test_a_clock_that_jumps_stops_nothing(
 def monitor_for_rest(place: Path, clock: Any) -> Worker:  # noqa: ANN401 - a function
     """Return a worker for what a monitor that was stopped has left."""
     store, look = Store(str(place / "state.db")), Look("en", UTC)
-    return Worker("console", Console(), (), look, store, Transport(sys.stdout).send, clock, lambda: 0.0)
+    return Worker([Outlet("console", Console(), (), look)], store, Transport(sys.stdout).send, clock, lambda: 0.0)
 
 
 class Mend(logging.Handler):

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from tests.support import alert_of, slots
 from usm.core.alert import alert_for
-from usm.core.model import (
+from usm.core.message import (
     DEAD,
-    LOGIN,
     PENDING,
     SENT,
+    WAITING,
     Alert,
     Deferred,
-    Event,
-    Host,
+    Digest,
+    Message,
     Print,
     Receipt,
     Rejected,
@@ -28,9 +29,12 @@ from usm.core.model import (
     Request,
     Sent,
 )
+from usm.core.model import LOGIN, Event, Host
+from usm.core.route import Slot
 from usm.core.text import Look
-from usm.deliver import TICK, Worker, attempt
+from usm.deliver import OPEN, TICK, Outlet, Worker, attempt
 from usm.errors import StoreError, TransportError
+from usm.outbox import Outbox
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -69,15 +73,27 @@ class FakeService:
     """A channel and the service behind it: takes every message, unless its script says otherwise."""
 
     limits: ClassVar[tuple[tuple[int, float], ...]] = ()
+    digests: ClassVar[bool] = True
     clock: Clock = field(default_factory=Clock)
     script: deque[object] = field(default_factory=deque)
     otherwise: Receipt = field(default_factory=Sent)
     tries: list[tuple[float, str]] = field(default_factory=list)
     took: float = 0.0
 
-    def request(self, alert: Alert, now: datetime, look: Look, *, plain: bool = False) -> Print:  # noqa: ARG002
-        """Return the number of the message, and its dress."""
-        return Print(f"{alert.event.pid}{' plain' if plain else ''}")
+    def endpoint(self) -> str:
+        """Return what it shares with nobody."""
+        return str(id(self))
+
+    def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Print:  # noqa: ARG002
+        """Return the number of the message, or what else it is, and its dress."""
+        if isinstance(message, Digest):
+            return Print(f"digest of {message.total}")
+        what = (
+            message.event.pid
+            if isinstance(message, Alert)
+            else f"{'mended' if message.mended else 'fault'} {message.channel}"
+        )
+        return Print(f"{what}{' plain' if plain else ''}")
 
     def receipt(self, reply: Reply, *, plain: bool = False) -> Receipt:  # noqa: ARG002
         """Return what the script says next."""
@@ -107,6 +123,12 @@ class FakeService:
         return [text for _, text in self.tries]
 
 
+class Program(FakeService):
+    """A service whose readers are programs: it gets every message by itself."""
+
+    digests: ClassVar[bool] = False
+
+
 def enqueue(store: Store, count: int, *channels: str, first: int = 1) -> None:
     """Put that many messages into the outbox."""
     with store.transaction() as tx:
@@ -114,14 +136,14 @@ def enqueue(store: Store, count: int, *channels: str, first: int = 1) -> None:
             event = Event(LOGIN, START, "web01", "sshd", "alice", "203.0.113.5", 4000, pid=number)
             alert = alert_for(event, Host("web01"))
             assert alert is not None
-            tx.enqueue(alert, channels or ("feishu",), START)
+            tx.enqueue(alert, slots(START, *(channels or ("feishu",))), START)
 
 
 def worker_for(
     service: FakeService, store: Store, *, limits: Sequence[tuple[int, float]] = (), jitter: float = 0.5
 ) -> Worker:
     """Return a worker of the channel `feishu` whose jitter is always the same."""
-    return Worker("feishu", service, limits, LOOK, store, service.send, service.clock, lambda: jitter)
+    return Worker([Outlet("feishu", service, limits, LOOK)], store, service.send, service.clock, lambda: jitter)
 
 
 def work(worker: Worker, clock: Clock, until: float) -> None:
@@ -129,7 +151,7 @@ def work(worker: Worker, clock: Clock, until: float) -> None:
     while clock.passed() < until:
         wait = worker.step()
         if wait > 0:
-            clock.advance(wait)
+            clock.advance(min(wait, until - clock.passed()))
 
 
 @pytest.fixture
@@ -140,7 +162,7 @@ def store() -> Store:
 
 def left(store: Store) -> list[tuple[str, int, object]]:
     """Return what was not sent: state, tries, code."""
-    return [(d.state, d.attempts, d.code) for d in store.deliveries()]
+    return [(d.state, d.attempts, d.code) for d in Outbox(store).deliveries()]
 
 
 # -- order and trouble
@@ -216,7 +238,7 @@ def test_an_unreachable_service_is_tried_for_good(store: Store) -> None:
     enqueue(store, 1)
     worker = worker_for(service, store)
     work(worker, service.clock, 100)
-    (delivery,) = store.deliveries()
+    (delivery,) = Outbox(store).deliveries()
     assert (delivery.state, delivery.code, delivery.detail) == (PENDING, "unreachable", "connection refused")
     work(worker, service.clock, 40 * 300)
     assert left(store) == []
@@ -312,9 +334,9 @@ def most_within(times: Sequence[float], seconds: float) -> int:
 
 @pytest.mark.parametrize("restart_every", [100_000, 37])
 def test_no_limit_is_broken_in_an_hour(store: Store, restart_every: int) -> None:
-    """4 in any second and 80 in any minute, also when the worker is started anew over and over; all are sent."""
-    service = FakeService(took=0.013)
-    enqueue(store, 4500)
+    """Also when the worker is started anew over and over; all are sent, and a quarter is left for what is critical."""
+    service = Program(took=0.013)
+    enqueue(store, 3500)
     worker, at = worker_for(service, store, limits=FEISHU), 0
     while service.clock.passed() < 3600:
         wait = worker.step()
@@ -324,16 +346,16 @@ def test_no_limit_is_broken_in_an_hour(store: Store, restart_every: int) -> None
         if wait > 0:
             service.clock.advance(wait)
     times = [time for time, _ in service.tries]
-    assert service.numbers() == [str(number) for number in range(1, 4501)]
-    assert (most_within(times, 1.0), most_within(times, 60.0)) == (4, 80)
+    assert service.numbers() == [str(number) for number in range(1, 3501)]
+    assert (most_within(times, 1.0), most_within(times, 60.0)) == (3, 60)
 
 
 def test_tries_that_failed_count_too(store: Store) -> None:
     """A service counts what it refuses: so do we."""
-    service = FakeService(script=deque([Deferred("11246", "card", plain=True), Sent()] * 10))
+    service = Program(script=deque([Deferred("11246", "card", plain=True), Sent()] * 10))
     enqueue(store, 10)
     work(worker_for(service, store, limits=((3, 10.0),)), service.clock, 100)
-    assert most_within([time for time, _ in service.tries], 10.0) == 3
+    assert most_within([time for time, _ in service.tries], 10.0) == 2
     assert len(service.tries) == 20
 
 
@@ -349,16 +371,16 @@ def test_without_limits_everything_goes_at_once(store: Store) -> None:
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_clock_set_back_by_hours_holds_a_spent_budget_for_one_span(store: Store, *, restarted: bool) -> None:
     """The tries then lie in the future; they count as made now, and not until the clock has caught up."""
-    service = FakeService()
-    enqueue(store, 81)
+    service = Program()
+    enqueue(store, 61)
     worker = worker_for(service, store, limits=((80, 60.0),))
-    for _ in range(80):
+    for _ in range(60):
         worker.step()
     service.clock.time -= timedelta(hours=3)
     if restarted:
         worker = worker_for(service, store, limits=((80, 60.0),))
     work(worker, service.clock, -3 * 3600 + 61)
-    assert service.numbers()[-1] == "81"
+    assert service.numbers()[-1] == "61"
     assert service.tries[-1][0] == pytest.approx(-3 * 3600 + 60, abs=0.1)
 
 
@@ -439,7 +461,7 @@ def test_what_another_process_makes_due_is_sent_again(store: Store) -> None:
     enqueue(store, 1)
     worker = worker_for(service, store)
     assert [worker.step(), worker.step()] == [0.0, TICK]
-    assert store.retry(service.clock()) == 1
+    assert Outbox(store).retry(service.clock()) == 1
     assert [worker.step(), worker.step()] == [0.0, TICK]
     assert service.numbers() == ["1", "1"]
 
@@ -493,7 +515,7 @@ def test_a_dead_channel_does_not_hinder_another(tmp_path: Path) -> None:
     let_go = threading.Event()
     dead, alive = Hanging(let_go), Counting(20)
     workers = [
-        Worker(name, service, (), LOOK, Store(path), service.send, service.clock, lambda: 0.0)
+        Worker([Outlet(name, service, (), LOOK)], Store(path), service.send, service.clock, lambda: 0.0)
         for name, service in (("dead", dead), ("alive", alive))
     ]
     threads = [start(worker) for worker in workers]
@@ -507,7 +529,9 @@ def test_a_dead_channel_does_not_hinder_another(tmp_path: Path) -> None:
         thread.join(20)
         assert not thread.is_alive()
     assert dead.numbers() == ["1"]
-    assert [(d.channel, d.alert.event.pid) for d in left_half.deliveries()] == [("dead", n) for n in range(2, 21)]
+    assert [(d.channel, alert_of(d).event.pid) for d in Outbox(left_half).deliveries()] == [
+        ("dead", n) for n in range(2, 21)
+    ]
 
 
 class Unlucky(threading.Event):
@@ -536,7 +560,7 @@ def test_a_notice_wakes_the_worker(tmp_path: Path) -> None:
     """A worker with nothing to do sleeps until the left half has something new."""
     path = str(tmp_path / "state.db")
     left_half, service = Store(path), Counting(1)
-    worker = Worker("feishu", service, (), LOOK, Store(path), service.send, service.clock, lambda: 0.0)
+    worker = Worker([Outlet("feishu", service, (), LOOK)], Store(path), service.send, service.clock, lambda: 0.0)
     thread = start(worker)
     enqueue(left_half, 1)
     worker.notify()
@@ -544,4 +568,178 @@ def test_a_notice_wakes_the_worker(tmp_path: Path) -> None:
     worker.stop()
     thread.join(20)
     assert not thread.is_alive()
-    assert [d.state for d in left_half.deliveries([SENT])] == ["sent"]
+    assert [d.state for d in Outbox(left_half).deliveries([SENT])] == ["sent"]
+
+
+# -- when there is too much, or too little goes through
+
+
+def urgent(store: Store, number: int, *channels: str) -> None:
+    """Put a critical alert into the outbox."""
+    event = Event(LOGIN, START, "web01", "sshd", "root", "203.0.113.5", 4000, pid=number)
+    alert = alert_for(event, Host("web01"))
+    assert alert is not None
+    with store.transaction() as tx:
+        tx.enqueue(alert, slots(START, *(channels or ("feishu",)), urgent=True), START)
+
+
+def test_more_than_can_be_sent_soon_becomes_a_digest_and_then_it_is_quiet(store: Store) -> None:
+    """Thirty messages in ten seconds fit; with one more, all of them are one message, and the next waits a while."""
+    service = FakeService()
+    worker = worker_for(service, store, limits=FEISHU)
+    enqueue(store, 30)
+    work(worker, service.clock, 20)
+    assert service.numbers() == [str(number) for number in range(1, 31)]
+    service.clock.time = START + timedelta(seconds=100)
+    enqueue(store, 31, first=31)
+    work(worker, service.clock, 110)
+    enqueue(store, 1, first=62)
+    work(worker, service.clock, 200)
+    assert service.tries[30:] == [(100.0, "digest of 31"), (pytest.approx(130.0), "62")]
+
+
+def test_who_is_a_program_gets_every_message_by_itself(store: Store) -> None:
+    """It may be slow, and none is folded."""
+    service = Program()
+    enqueue(store, 100)
+    work(worker_for(service, store, limits=((2, 1.0),)), service.clock, 200)
+    assert service.numbers() == [str(number) for number in range(1, 101)]
+
+
+def test_without_limits_there_is_no_digest(store: Store) -> None:
+    """`rate: []` says that the other side takes everything."""
+    service = FakeService()
+    enqueue(store, 500)
+    work(worker_for(service, store), service.clock, 1)
+    assert len(service.tries) == 500
+
+
+def test_what_is_critical_goes_first_and_alone(store: Store) -> None:
+    """Past a backlog, past the quiet after a digest, and in its own order."""
+    service = FakeService()
+    worker = worker_for(service, store, limits=FEISHU)
+    enqueue(store, 200)
+    urgent(store, 900)
+    urgent(store, 901)
+    work(worker, service.clock, 1)
+    urgent(store, 902)
+    work(worker, service.clock, 10)
+    assert service.numbers() == ["900", "901", "digest of 200", "902"]
+
+
+def test_a_critical_alert_does_not_wait_for_a_moments_trouble(store: Store) -> None:
+    """The network failed a message a moment ago: the next try is for what is critical, which then waits as the rest."""
+    service = FakeService(script=deque([TransportError("refused"), TransportError("refused")]))
+    worker = worker_for(service, store)
+    enqueue(store, 1)
+    assert worker.step() == 0.0
+    urgent(store, 900)
+    work(worker, service.clock, 10)
+    assert service.numbers() == ["1", "900", "900", "1"]
+    assert service.tries[2][0] == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "tries"), [(BUSY, 1), (FAULT, 1), (Deferred("unreachable", "x"), OPEN), (Deferred("http-5xx", "x"), 1)]
+)
+def test_an_open_breaker_lets_nothing_pass_but_its_probe(store: Store, refusal: Deferred, tries: int) -> None:
+    """What the service itself said holds for all; a network that failed five times is not asked by every alert."""
+    service = FakeService(otherwise=refusal)
+    worker = worker_for(service, store)
+    enqueue(store, 1)
+    while len(service.tries) < tries:
+        service.clock.advance(worker.step())
+    urgent(store, 900)
+    assert worker.step() > 0
+    assert len(service.tries) == tries
+
+
+def test_a_probe_is_one_message_and_success_lets_the_rest_go(store: Store) -> None:
+    """After an hour of silence one message is risked, not a hundred; then the backlog comes as a digest."""
+    service = FakeService(otherwise=Deferred("unreachable", "x"))
+    worker = worker_for(service, store, limits=FEISHU)
+    enqueue(store, 1)
+    work(worker, service.clock, 60)
+    enqueue(store, 99, first=2)
+    work(worker, service.clock, 3600)
+    assert set(service.numbers()) == {"1"}
+    service.otherwise = Sent()
+    before = len(service.tries)
+    work(worker, service.clock, 4000)
+    assert service.numbers()[before:] == ["1", "digest of 99"]
+
+
+def test_a_pause_that_the_service_demands_outlives_a_restart(store: Store) -> None:
+    """Also for messages that came after it, and for critical ones."""
+    service = FakeService(script=deque([BUSY._replace(wait=600.0)]))
+    enqueue(store, 1)
+    worker_for(service, store).step()
+    urgent(store, 900)
+    work(worker_for(service, store), service.clock, 700)
+    assert [time for time, _ in service.tries] == [0.0, pytest.approx(600.0), pytest.approx(600.0)]
+
+
+def test_two_channels_of_one_endpoint_share_its_limit_and_its_breaker(store: Store) -> None:
+    """The robot counts what comes from both; a busy answer to one is meant for the other too."""
+    service = Program()
+    outlets = [Outlet(name, service, ((3, 1.0),), LOOK) for name in ("a", "b")]
+    worker = Worker(outlets, store, service.send, service.clock, lambda: 0.5)
+    enqueue(store, 10, "a", "b")
+    work(worker, service.clock, 30)
+    assert len(service.tries) == 20
+    assert most_within([time for time, _ in service.tries], 1.0) == 2
+    service.script.append(BUSY)
+    enqueue(store, 1, "a", "b", first=50)
+    before = service.clock.passed()
+    work(worker, service.clock, 40)
+    assert [round(time - before) for time, _ in service.tries[20:]] == [0, 1, 1]
+
+
+def test_a_fault_is_told_on_the_other_channels_and_so_is_its_end(store: Store) -> None:
+    """Once each; what had to wait arrives by itself."""
+    service, other = FakeService(script=deque([FAULT, FAULT, Sent()])), FakeService()
+    woken: list[str] = []
+    worker = Worker(
+        [Outlet("feishu", service, (), LOOK)],
+        store,
+        service.send,
+        service.clock,
+        lambda: 0.5,
+        host=Host("web01", ("192.0.2.10",)),
+        others=["ding"],
+        wake=lambda: woken.append("x"),
+    )
+    second = Worker([Outlet("ding", other, (), LOOK)], store, other.send, other.clock, lambda: 0.5)
+    enqueue(store, 2)
+    work(worker, service.clock, 3600)
+    other.clock.time = service.clock.time
+    work(second, other.clock, 3700)
+    assert service.numbers() == ["1", "1", "1", "2"]
+    assert other.numbers() == ["fault feishu", "mended feishu"]
+    assert len(woken) == 2
+
+
+def test_groups_are_let_go_when_their_time_has_come(store: Store) -> None:
+    """The worker sleeps until then, a minute at most."""
+    service = FakeService()
+    worker = worker_for(service, store)
+    with store.transaction() as tx:
+        for number, wait in ((1, 5), (2, 5), (3, 90)):
+            event = Event(LOGIN, START, "web01", "sshd", "alice", pid=number)
+            alert = Alert(str(number), event, "info")
+            slot = Slot("feishu", WAITING, START + timedelta(seconds=wait), group=f"g{wait}")
+            tx.enqueue(alert, [slot], START)
+    assert worker.step() == 5.0
+    work(worker, service.clock, 6)
+    assert worker.step() == TICK
+    work(worker, service.clock, 91)
+    assert service.tries == [(5.0, "digest of 2"), (pytest.approx(90.0), "3")]
+
+
+def test_what_should_be_known_of_a_sent_message_is_told_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Such as a recipient that was refused."""
+    service = FakeService(otherwise=Sent("one of two recipients was refused"))
+    enqueue(store, 3)
+    work(worker_for(service, store), service.clock, 10)
+    assert [r.getMessage() for r in caplog.records] == ["feishu: one of two recipients was refused"]
+    assert left(store) == []

@@ -18,7 +18,8 @@ import usm
 from usm import cli, config
 from usm.channels import CHANNELS
 from usm.channels.feishu import REPLIES
-from usm.core.model import DETAIL, END_REASONS, FAILED, HINT, NORMAL_ENDS, Deferred, Record, Rejected, Sent
+from usm.core.message import Deferred, Rejected, Sent
+from usm.core.model import DETAIL, END_REASONS, FAILED, HINT, NORMAL_ENDS, Record
 from usm.core.programs import PROGRAMS, Program
 from usm.core.recognize import recognize
 from usm.errors import ConfigError

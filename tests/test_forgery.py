@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 import pytest
 
+from tests.support import routes
 from usm.core.decode import Stamps
 from usm.core.model import Batch, Host
 from usm.ingest import Intake, Watch, ingest
@@ -20,7 +21,7 @@ from usm.store import Store
 
 NOW = datetime(2026, 12, 31, 12, tzinfo=timezone.utc)
 UIDS = {"root": 0, "alice": 1000, "bob": 1001, "mallory": 2005}
-WATCH = Watch(Host("web01"), ("console",), uid_of=UIDS.get)
+WATCH = Watch(Host("web01"), routes("console"), uid_of=UIDS.get)
 H = "Nov 23 03:00:01 web01 "
 Fact = tuple[str, Optional[str], Optional[str]]  # kind, user, address
 

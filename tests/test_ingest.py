@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench import corpus
+from tests.support import alert_of, routes
 from usm.core.decode import Stamps
 from usm.core.model import LOGIN, LOGOUT, Batch, Event, Host, Seat, Session, System
 from usm.core.reconcile import first_look
 from usm.errors import StoreError
 from usm.ingest import EARLIER, Intake, Watch, compare, ingest, strangers
+from usm.outbox import Outbox
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def contents(store: Store) -> Contents:
             failures[failure.host, failure.service, failure.source_ip, user, method, invalid] += count
         first, last = spans.get(failure.source_ip, (failure.time, failure.until))
         spans[failure.source_ip] = min(first, failure.time), max(last, failure.until)
-    told = [(d.channel, d.alert.event) for d in store.deliveries()]
+    told = [(d.channel, alert_of(d).event) for d in Outbox(store).deliveries()]
     return Contents(store.sessions(everything=True), failures, spans, told, store.cursor("file:a"))
 
 
@@ -71,7 +73,7 @@ def take(store: Store, batches: Iterable[bytes], *, channels: Sequence[str] = ("
     told: list[Event] = []
     for data in batches:
         at += len(data)
-        told += ingest(store, "file:a", Batch(data, str(at)), intake, Watch(HOST, channels), NOW)
+        told += ingest(store, "file:a", Batch(data, str(at)), intake, Watch(HOST, routes(*channels)), NOW)
     return told
 
 
@@ -181,7 +183,7 @@ def test_without_channels_sessions_are_kept_and_nobody_is_told() -> None:
     store = Store(":memory:")
     assert take(store, [ALICE_IN], channels=()) == []
     assert [s.user for s in store.sessions()] == ["alice"]
-    assert store.deliveries() == []
+    assert Outbox(store).deliveries() == []
 
 
 def test_every_channel_gets_every_event() -> None:
@@ -189,13 +191,13 @@ def test_every_channel_gets_every_event() -> None:
     store = Store(":memory:")
     told = take(store, [ALICE_IN + ALICE_OUT], channels=("a", "b"))
     assert [event.kind for event in told] == [LOGIN, LOGOUT]
-    assert [(d.channel, d.alert.event.kind) for d in store.deliveries()] == [
+    assert [(d.channel, alert_of(d).event.kind) for d in Outbox(store).deliveries()] == [
         ("a", LOGIN),
         ("b", LOGIN),
         ("a", LOGOUT),
         ("b", LOGOUT),
     ]
-    assert {d.alert.address for d in store.deliveries()} == {"192.0.2.10"}
+    assert {alert_of(d).address for d in Outbox(store).deliveries()} == {"192.0.2.10"}
 
 
 # -- restarts
@@ -306,8 +308,8 @@ def test_what_happened_before_the_watch_is_told_late() -> None:
         (None, HOST, False),
         (before, Host("db01"), False),
     ):
-        _, store = told_of(ALICE_IN, Watch(host, ("feishu",), late=late))
-        assert [d.alert.late for d in store.deliveries()] == [marked]
+        _, store = told_of(ALICE_IN, Watch(host, routes("feishu"), late=late))
+        assert [alert_of(d).late for d in Outbox(store).deliveries()] == [marked]
 
 
 def test_whose_key_it_was_is_stored_and_told_at_both_ends() -> None:
@@ -316,7 +318,7 @@ def test_whose_key_it_was_is_stored_and_told_at_both_ends() -> None:
     def owner(user: Optional[str], key: Optional[str]) -> tuple[Optional[str], Optional[str]]:
         return (f"{user}!", f"{key}?"[:9])
 
-    told, store = told_of(ALICE_IN + ALICE_OUT, Watch(HOST, ("feishu",), owner))
+    told, store = told_of(ALICE_IN + ALICE_OUT, Watch(HOST, routes("feishu"), owner))
     assert [(e.kind, e.person, e.comment) for e in told] == [
         (LOGIN, "alice!", "SHA256:WO"),
         (LOGOUT, "alice!", "SHA256:WO"),
@@ -353,7 +355,7 @@ def test_deeds_and_refusals_are_kept_and_those_on_a_terminal_told() -> None:
         + b"sudo:   alice : PWD=/ ; USER=root ; COMMAND=/bin/false\n"
         + STAMP
         + b"su[7]: FAILED SU (to root) bob on pts/1\n",
-        Watch(HOST, ("feishu",)),
+        Watch(HOST, routes("feishu")),
     )
     assert [(e.kind, e.command) for e in told] == [("privilege", "/bin/true")]
     assert [(e.kind, e.service, e.user, e.target, e.command) for e in store.events()] == [
@@ -396,7 +398,7 @@ def test_a_user_s_process_speaks_of_that_user_only(message: str, fields: dict[st
     line = entry(message, "su", 1, **fields)
     uids = {"alice": 2001}.get if by == "uid" else (lambda _user: None)
     batch = line if by == "uid" else IN + KNOWN + line
-    _, store = told_of(batch, Watch(HOST, ("feishu",), uid_of=uids), journal=True)
+    _, store = told_of(batch, Watch(HOST, routes("feishu"), uid_of=uids), journal=True)
     assert len(store.events()) == said
     assert [e.user for e in store.events()] == ["alice"] * said
 
@@ -411,7 +413,7 @@ def test_another_boot_in_the_journal_ends_what_was_on() -> None:
     noise = entry("noise", at=60)
     other = entry("Server listening on :: port 22.", at=90, _BOOT_ID="b2")
     for batch, reason, end, until in ((IN + noise + other, "crash", 60, 90), (IN + said + other, "shutdown", 30, None)):
-        told, store = told_of(batch, Watch(HOST, ("feishu",)), journal=True)
+        told, store = told_of(batch, Watch(HOST, routes("feishu")), journal=True)
         (_, logout) = told
         assert (logout.end_reason, logout.user) == (reason, "alice")
         assert (logout.time - (logout.start or logout.time)).total_seconds() == end
@@ -423,10 +425,12 @@ def test_another_boot_in_the_journal_ends_what_was_on() -> None:
 
 def test_the_first_record_after_a_start_ends_nothing() -> None:
     """What was on before is held against the system; a line that is no record is nobody's."""
-    told, store = told_of(b"nonsense\n\n" + IN, Watch(HOST, ("feishu",)), journal=True)
+    told, store = told_of(b"nonsense\n\n" + IN, Watch(HOST, routes("feishu")), journal=True)
     assert [e.kind for e in told] == [LOGIN]
     again = Intake(Stamps(UTC, NOW), journal=True)
-    assert ingest(store, "s", Batch(entry("x", at=9, _BOOT_ID="b2"), "2"), again, Watch(HOST, ("feishu",)), NOW) == []
+    assert (
+        ingest(store, "s", Batch(entry("x", at=9, _BOOT_ID="b2"), "2"), again, Watch(HOST, routes("feishu")), NOW) == []
+    )
     assert len(store.sessions()) == 1
 
 
@@ -440,7 +444,7 @@ def compared(
     store: Store, *looks: tuple[System, int], since: datetime = NOW, lines: Sequence[Event] = ()
 ) -> tuple[list[Event], list[list[Seat]]]:
     """What several looks tell, and which seats were asked about."""
-    watch = Watch(Host("web01", ("192.0.2.10",)), ("feishu",), lambda user, _key: (f"{user}!", None))
+    watch = Watch(Host("web01", ("192.0.2.10",)), routes("feishu"), lambda user, _key: (f"{user}!", None))
     look, told, asked = first_look(NOW), [], []
 
     def inquire(seats: Sequence[Seat]) -> tuple[Sequence[Seat], Sequence[Event]]:
@@ -471,7 +475,7 @@ def test_a_session_that_is_gone_twice_is_told_and_committed() -> None:
     gone = System((), {})
     told, asked = compared(store, (gone, 60), (gone, 65), (gone, 125))
     assert [(e.kind, e.user, e.end_reason) for e in told] == [(LOGOUT, "alice", "vanished")]
-    assert [d.alert.event.kind for d in store.deliveries()] == [LOGOUT]
+    assert [alert_of(d).event.kind for d in Outbox(store).deliveries()] == [LOGOUT]
     assert store.sessions() == []
     assert asked == []
     assert store.watched() == ("s", NOW + timedelta(seconds=125))

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Callable, Optional
 
 from tests.fakes.feishu import FakeFeishu
+from usm.outbox import Outbox
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -241,6 +242,6 @@ def _settled(state: Path, server: Server) -> bool:
     try:
         sessions = store.sessions(everything=True)
         done = len(sessions) == len(server.ended) and all(s.end is not None for s in sessions)
-        return done and store.first("feishu") is None
+        return done and Outbox(store).first("feishu") is None
     finally:
         store.close()

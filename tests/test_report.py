@@ -6,9 +6,10 @@ import json
 from datetime import datetime, timedelta, timezone
 
 from usm.core.alert import alert_for
-from usm.core.model import DEAD, LOGIN, LOGOUT, PENDING, Event, Host, Session
+from usm.core.message import DEAD, PENDING
+from usm.core.model import LOGIN, LOGOUT, Event, Host, Session
 from usm.report import delivery_json, json_lines, outbox_table, session_json, sessions_table, table
-from usm.store import Delivery
+from usm.outbox import Delivery
 
 UTC = timezone.utc
 CST = timezone(timedelta(hours=8))

@@ -17,9 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import alert_of, slots
 from usm.core.alert import alert_for, dump
-from usm.core.model import CLOSED, DEAD, LOGIN, LOGOUT, PENDING, SENT, WARNING, Alert, Event, Failure, Host, Session
+from usm.core.message import PENDING, SENT, Alert
+from usm.core.model import CLOSED, LOGIN, LOGOUT, WARNING, Event, Failure, Host, Session
 from usm.errors import StoreError
+from usm.outbox import Outbox
 from usm.store import APPLICATION_ID, MIGRATIONS, Store
 
 UTC = timezone.utc
@@ -63,7 +66,7 @@ def enqueue(store: Store, count: int, *channels: str) -> None:
     """Put that many alerts into the outbox of the channels."""
     with store.transaction() as tx:
         for number in range(1, count + 1):
-            tx.enqueue(login(number), channels or ("feishu",), NOW)
+            tx.enqueue(login(number), slots(NOW, *(channels or ("feishu",))), NOW)
 
 
 # -- what goes in comes out
@@ -172,9 +175,9 @@ def test_an_alert_comes_back_from_the_outbox(tmp_path: Path) -> None:
     alert = Alert("0011223344556677", event, WARNING, "192.0.2.10")
     store = Store(str(tmp_path / "state.db"))
     with store.transaction() as tx:
-        tx.enqueue(alert, ["feishu", "night-shift"], NOW)
-    first, second = store.deliveries()
-    assert (first.alert, first.channel, first.state, first.attempts, first.due, first.plain) == (
+        tx.enqueue(alert, slots(NOW, "feishu", "night-shift"), NOW)
+    first, second = Outbox(store).deliveries()
+    assert (first.message, first.channel, first.state, first.attempts, first.due, first.plain) == (
         alert,
         "feishu",
         PENDING,
@@ -182,8 +185,8 @@ def test_an_alert_comes_back_from_the_outbox(tmp_path: Path) -> None:
         NOW,
         False,
     )
-    assert (second.alert, second.channel) == (alert, "night-shift")
-    assert first.alert.event.time.isoformat() == "2026-11-23T10:05:07.123456+08:00"
+    assert (second.message, second.channel) == (alert, "night-shift")
+    assert alert_of(first).event.time.isoformat() == "2026-11-23T10:05:07.123456+08:00"
 
 
 def test_the_open_sessions_are_the_default(tmp_path: Path) -> None:
@@ -229,12 +232,12 @@ def test_an_exception_undoes_everything_of_its_transaction(tmp_path: Path) -> No
         tx.put(ALICE)
         tx.flush()
         tx.add_failures([Failure("h", "sshd", None, NOW, NOW, (("x", None, True, 1),))])
-        tx.enqueue(login(), ["feishu"], NOW)
+        tx.enqueue(login(), slots(NOW, "feishu"), NOW)
         tx.checkpoint("file:a", "1", NOW)
         raise KeyError
     assert store.sessions(everything=True) == []
     assert store.failures() == []
-    assert store.deliveries() == []
+    assert Outbox(store).deliveries() == []
     assert store.cursor("file:a") is None
     with store.transaction() as tx:  # and the next one works
         tx.checkpoint("file:a", "2", NOW)
@@ -295,89 +298,6 @@ def test_more_open_sessions_than_are_preloaded_are_still_found(tmp_path: Path) -
         tx.preload()
         found = [tx.related(evidence(pid=number))[0].leader for number in (1, 2, 5001, 5002)]
     assert found == [1, 2, 5001, 5002]
-
-
-# -- the outbox
-
-
-def test_messages_of_a_channel_come_in_the_order_they_went_in(tmp_path: Path) -> None:
-    """The oldest pending one is first, due or not, and other channels do not matter."""
-    store = Store(str(tmp_path / "state.db"))
-    enqueue(store, 3, "a", "b")
-    first = store.first("a")
-    assert first is not None
-    assert first.alert.event.pid == 1
-    store.settle(first._replace(due=NOW + timedelta(hours=1), attempts=1, code="11232", detail="busy"), NOW)
-    again = store.first("a")
-    assert again == first._replace(due=NOW + timedelta(hours=1), attempts=1, code="11232", detail="busy")
-    store.settle(first._replace(state=SENT), NOW)
-    second, other = store.first("a"), store.first("b")
-    assert second is not None
-    assert other is not None
-    assert (second.alert.event.pid, other.alert.event.pid, store.first("c")) == (2, 1, None)
-
-
-def test_a_dead_letter_is_kept_and_listed_but_not_first(tmp_path: Path) -> None:
-    """What was given up stays visible with its reason and does not hold up the next."""
-    store = Store(str(tmp_path / "state.db"))
-    enqueue(store, 2)
-    first = store.first("feishu")
-    assert first is not None
-    store.settle(first._replace(state=DEAD, attempts=5, code="19002", detail="no"), NOW)
-    assert [(d.state, d.code) for d in store.deliveries()] == [(DEAD, "19002"), (PENDING, None)]
-    assert [d.state for d in store.deliveries([PENDING])] == [PENDING]
-    following = store.first("feishu")
-    assert following is not None
-    assert following.alert.event.pid == 2
-
-
-def test_retry_makes_dead_and_waiting_messages_due_now(tmp_path: Path) -> None:
-    """All of them without ids, else those named; what was sent is never sent again."""
-    store = Store(str(tmp_path / "state.db"))
-    enqueue(store, 4)
-    later = NOW + timedelta(hours=1)
-    for delivery, state in zip(store.deliveries(), (SENT, DEAD, PENDING, DEAD)):
-        store.settle(delivery._replace(state=state, attempts=3, due=later), NOW)
-    assert store.retry(NOW, [1, 2]) == 1
-    assert [(d.id, d.state, d.attempts, d.due) for d in store.deliveries()] == [
-        (2, PENDING, 0, NOW),
-        (3, PENDING, 3, later),
-        (4, DEAD, 3, later),
-    ]
-    assert store.retry(NOW) == 3
-    assert {(d.state, d.attempts, d.due) for d in store.deliveries()} == {(PENDING, 0, NOW)}
-
-
-def test_drop_forgets_only_what_it_is_told(tmp_path: Path) -> None:
-    """Waiting and dead messages can be forgotten by id; a number that is no message's does nothing."""
-    store = Store(str(tmp_path / "state.db"))
-    enqueue(store, 3)
-    first = store.first("feishu")
-    assert first is not None
-    store.settle(first._replace(state=SENT), NOW)
-    assert store.drop([]) == 0
-    assert store.drop([1, 3, 77]) == 1
-    assert [d.id for d in store.deliveries([PENDING, SENT, DEAD])] == [1, 2]
-
-
-@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
-def test_an_id_beyond_all_numbers_is_nobodys(tmp_path: Path, number: int) -> None:
-    """An id that SQLite can't even hold is the id of no message."""
-    store = Store(str(tmp_path / "state.db"))
-    enqueue(store, 1)
-    assert (store.drop([number]), store.retry(NOW, [number])) == (0, 0)
-    assert store.drop([number, 1]) == 1
-
-
-def test_what_was_settled_lately_is_remembered(tmp_path: Path) -> None:
-    """A restart knows how many messages went out within the span of a limit."""
-    store = Store(str(tmp_path / "state.db"))
-    enqueue(store, 4)
-    for seconds, delivery in enumerate(store.deliveries()):
-        state = PENDING if seconds == 3 else SENT
-        store.settle(delivery._replace(state=state), NOW + timedelta(seconds=seconds))
-    assert store.settled_since("feishu", NOW) == [NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)]
-    assert store.settled_since("other", NOW) == []
 
 
 # -- files
@@ -459,7 +379,7 @@ def directory(path: Path) -> None:
     [
         (foreign, "is another program's database; set `state:` in the configuration to a path of our own"),
         (marked, "is another program's database"),
-        (newer, "was written by a newer version (schema 3, this one knows 2); install that version again"),
+        (newer, "was written by a newer version (schema 4, this one knows 3); install that version again"),
         (text, "file is not a database; it is damaged: restore it from a backup, or move it away"),
         (headless, "it is damaged: restore it from a backup, or move it away to start with empty state"),
     ],
@@ -622,9 +542,9 @@ def test_two_threads_write_through_their_own_connections(tmp_path: Path) -> None
     def deliver() -> None:
         try:
             for _ in range(50):
-                delivery = right.first("feishu")
+                delivery = Outbox(right).first("feishu")
                 assert delivery is not None
-                right.settle(delivery._replace(state=SENT, attempts=1), NOW)
+                Outbox(right).settle(delivery._replace(state=SENT, attempts=1), NOW)
         except BaseException as error:  # noqa: BLE001 - told to the test's own thread
             errors.append(error)
 
@@ -636,7 +556,7 @@ def test_two_threads_write_through_their_own_connections(tmp_path: Path) -> None
             tx.checkpoint("file:a", str(number), NOW)
     thread.join()
     assert errors == []
-    assert (len(left.sessions()), left.deliveries(), left.cursor("file:a")) == (50, [], "49")
+    assert (len(left.sessions()), Outbox(left).deliveries(), left.cursor("file:a")) == (50, [], "49")
 
 
 @pytest.mark.skipif(not ROOT, reason="needs to become another user")
@@ -773,7 +693,7 @@ def test_an_older_state_file_is_brought_up_to_date_and_keeps_all(tmp_path: Path)
         assert store.failures() == [
             Failure("web01", "sshd", "203.0.113.5", NOW, NOW, (("root", "password", False, 2),))
         ]
-        assert [d.alert for d in store.deliveries()] == [alert]
+        assert [d.message for d in Outbox(store).deliveries()] == [alert]
         assert (store.cursor("file:a"), store.watched()) == ("here", ("file:a", NOW))
         assert store.events() == []
         store.close()

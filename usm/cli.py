@@ -17,15 +17,19 @@ from typing import TYPE_CHECKING, Optional
 
 import usm
 from usm import check, config, replay, report
+from usm import status as stand
 from usm.channels.console import Console
 from usm.core.alert import alert_for
-from usm.core.model import DEAD, INFO, KINDS, LOGIN, PENDING, Alert, Deferred, Event, Sent
+from usm.core.message import DEAD, PENDING, STATES, WAITING, Alert, Deferred, Sent
+from usm.core.model import INFO, KINDS, LOGIN, Event
+from usm.core.route import Route
 from usm.core.text import Look
-from usm.daemon import Monitor
+from usm.daemon import Monitor, is_running, outlet
 from usm.deliver import attempt
 from usm.demo import play
 from usm.errors import ConfigError, SourceError, UsmError
 from usm.host import identify, local_zone
+from usm.outbox import Outbox
 from usm.store import Store
 from usm.transport import Transport
 
@@ -97,7 +101,7 @@ def _load(options: argparse.Namespace) -> config.Config:
 def run(options: argparse.Namespace) -> int:
     """Watch the log in the foreground until interrupted."""
     loaded = _load(options)
-    channels = loaded.notify or (config.Notify("console", "console", Console(), ()),)
+    channels = loaded.notify or (config.Notify("console", "console", Console(), (), Route("console")),)
     try:
         monitor = Monitor(loaded, channels, now, random.random)
     except SourceError as error:
@@ -160,14 +164,16 @@ def test(options: argparse.Namespace) -> int:
     host = identify()
     event = Event(LOGIN, now(), host.name, "sshd", "test", "192.0.2.1", method="publickey")
     alert = (alert_for(event, host) or Alert("", event, INFO))._replace(test=True)
-    look, worst = Look(loaded.language, local_zone()), OK
+    worst = OK
     for notify in chosen:
-        receipt = attempt(notify.channel, alert, now(), look, Transport(sys.stdout).send)
+        look = outlet(notify, loaded.language).look
+        send = Transport(sys.stdout, proxy=notify.proxy, ca_file=notify.ca_file).send
+        receipt = attempt(notify.channel, alert, now(), look, send)
         if isinstance(receipt, Deferred) and receipt.plain:
             _say(f"{notify.name}: {receipt.code}: {receipt.detail}; sending it as plain text")
-            receipt = attempt(notify.channel, alert, now(), look, Transport(sys.stdout).send, plain=True)
+            receipt = attempt(notify.channel, alert, now(), look, send, plain=True)
         if isinstance(receipt, Sent):
-            sys.stdout.write(f"{notify.name}: sent, the service took the message\n")
+            sys.stdout.write(f"{notify.name}: sent, {receipt.note or 'the service took the message'}\n")
         else:
             sys.stdout.write(f"{notify.name}: NOT sent: {receipt.code}: {receipt.detail}\n")
             worst = FAILED
@@ -192,7 +198,11 @@ def outbox(options: argparse.Namespace) -> int:
     loaded = config.load(options.config)
     if options.action == "list":
         store = _open_for_reading(loaded.state)
-        found = store.deliveries((PENDING, DEAD)) if store else []
+        states = tuple(options.state.split(",")) if options.state else (WAITING, PENDING, DEAD)
+        if set(states) - set(STATES):
+            _say(f"--state takes {', '.join(STATES)}, with commas between them")
+            return USAGE
+        found = Outbox(store).deliveries(states) if store else []
         zone = local_zone()
         if options.format == "json":
             _print(report.json_lines(report.delivery_json(d, zone) for d in found))
@@ -200,7 +210,7 @@ def outbox(options: argparse.Namespace) -> int:
             _print(
                 report.outbox_table(found, zone, loaded.language)
                 if found
-                else "nothing waits: every message was delivered"
+                else ("none" if options.state else "nothing waits: every message was delivered")
             )
         return OK
     if not os.path.exists(loaded.state):
@@ -209,10 +219,24 @@ def outbox(options: argparse.Namespace) -> int:
     if options.action == "drop" and not options.id:
         _say("outbox drop needs the ids of the messages to forget (see: usm outbox)")
         return USAGE
-    store = Store(loaded.state)
-    count = store.retry(now(), options.id) if options.action == "retry" else store.drop(options.id)
+    queue = Outbox(Store(loaded.state))
+    count = queue.retry(now(), options.id) if options.action == "retry" else queue.drop(options.id)
     _print(f"messages {'to be tried again' if options.action == 'retry' else 'forgotten'}: {count}")
     return OK if count or not options.id else FAILED
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show how the monitor and each channel does."""
+    loaded = config.load(options.config)
+    store = _open_for_reading(loaded.state)
+    if store is None:
+        return FAILED
+    found = stand.status(store, [n.name for n in loaded.notify], running=is_running(loaded.state))
+    if options.format == "json":
+        _print(report.json_lines([report.status_json(found, local_zone())]))
+    else:
+        _print(report.status_table(found, local_zone()))
+    return OK if found.running else FAILED
 
 
 def _open_for_reading(path: str) -> Optional[Store]:
@@ -266,11 +290,13 @@ def _parser() -> argparse.ArgumentParser:
     verb("check", check_all, "Check the configuration, the log, the state file and the channels; send nothing.")
     sub = verb("test", test, "Send one marked message through each channel, or one, and explain the answer.")
     sub.add_argument("channel", nargs="?", metavar="CHANNEL")
+    verb("status", status, "Show whether the monitor runs, and how each channel does.", formats="text")
     sub = verb("sessions", sessions, "Show who is on, since when, from where.", formats="text")
     sub.add_argument("--all", action="store_true", help="ended sessions too, and how they ended")
     sub = verb(
         "outbox", outbox, "Show messages that wait or were given up; try them again; forget them.", formats="text"
     )
     sub.add_argument("action", nargs="?", choices=("list", "retry", "drop"), default="list")
+    sub.add_argument("--state", metavar="STATE", help=f"of list: only these, of {', '.join(STATES)}")
     sub.add_argument("id", nargs="*", type=int, metavar="ID", help="only these (retry: all without an ID)")
     return parser

@@ -24,7 +24,7 @@ from usm.core.programs import IDENTIFIERS
 from usm.core.recognize import recognize
 from usm.core.reconcile import first_look
 from usm.core.text import Look as Style
-from usm.deliver import TICK, Worker
+from usm.deliver import TICK, Outlet, Worker
 from usm.errors import StoreError
 from usm.host import identify, local_zone, os_release
 from usm.ingest import Intake, Watch, compare, ingest, strangers
@@ -76,17 +76,29 @@ class Monitor:
         self._presence = Presence()
         self._watch = Watch(
             self._host(),
-            [n.name for n in notify],
+            [n.route for n in notify],
             People(config.people).owner,
             uid_of,
             None if self._watched is None else self._started,
+            config.ignore,
+            local_zone(),
         )
-        style = Style(config.language, local_zone())
-        self._transports = [Transport(sys.stdout) for _ in notify]
-        self._workers = [
-            Worker(n.name, n.channel, n.limits, style, Store(config.state), transport.send, clock, jitter)
-            for n, transport in zip(notify, self._transports)
-        ]
+        self._transports, self._workers = [], []
+        for shared in by_endpoint(notify):
+            transport = Transport(sys.stdout, proxy=shared[0].proxy, ca_file=shared[0].ca_file)
+            names = {n.name for n in shared}
+            worker = Worker(
+                [outlet(n, config.language) for n in shared],
+                Store(config.state),
+                transport.send,
+                clock,
+                jitter,
+                host=self._watch.host,
+                others=[n.name for n in notify if n.name not in names],
+                wake=self._wake_workers,
+            )
+            self._transports.append(transport)
+            self._workers.append(worker)
 
     def run(self) -> None:
         """Watch until SIGTERM or SIGINT."""
@@ -100,7 +112,7 @@ class Monitor:
                 *(moment.isoformat(timespec="seconds") for moment in (self._watched[1], self._started)),
             )
         threads = [
-            threading.Thread(target=_deliver, args=(worker, transport), name=worker.name, daemon=True)
+            threading.Thread(target=_deliver, args=(worker, transport), name=worker.names[0], daemon=True)
             for worker, transport in zip(self._workers, self._transports)
         ]
         for thread in threads:
@@ -206,9 +218,26 @@ class Monitor:
             if said:
                 log.info("state file %s: writes again, nothing was lost", self._store.path)
             if told:
-                for worker in self._workers:
-                    worker.notify()
+                self._wake_workers()
             return
+
+    def _wake_workers(self) -> None:
+        for worker in self._workers:
+            worker.notify()
+
+
+def by_endpoint(notify: Sequence[Notify]) -> list[list[Notify]]:
+    """Put channels together that share an endpoint, and with it one limit: each such group has one worker."""
+    groups: dict[tuple[str, str], list[Notify]] = {}
+    for n in notify:
+        groups.setdefault((n.type, n.channel.endpoint()), []).append(n)
+    return list(groups.values())
+
+
+def outlet(n: Notify, language: str) -> Outlet:
+    """Return a channel as its worker sees it."""
+    look = Style(n.language or language, local_zone(), n.title, n.body)
+    return Outlet(n.name, n.channel, n.limits, look, n.route.group_interval)
 
 
 def _deliver(worker: Worker, transport: Transport) -> None:
@@ -220,7 +249,9 @@ def _deliver(worker: Worker, transport: Transport) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         os.kill(os.getpid(), signal.SIGTERM)
     except BaseException:
-        log.exception("%s: this is a bug; the service stops, is started again, and goes on where it was", worker.name)
+        log.exception(
+            "%s: this is a bug; the service stops, is started again, and goes on where it was", ", ".join(worker.names)
+        )
         os._exit(70)
 
 
@@ -242,6 +273,21 @@ def open_store(path: str) -> tuple[Store, int]:
     except StoreError:
         os.close(lock)
         raise
+
+
+def is_running(path: str) -> bool:
+    """Tell whether a monitor holds the state file, for those who may ask: the lock's file is its owner's."""
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _lock(descriptor: int) -> None:

@@ -1,7 +1,8 @@
-"""The right half: one worker for each channel takes what is due from the outbox, sends it, and writes down the result.
+"""The right half: one worker for each endpoint takes what is due from the outbox, sends it, and writes down the result.
 
-Messages of a channel go in order. What fails for the channel's sake (network, rate, settings) holds the whole
-channel back and stays visible as pending; what fails for its own sake becomes a dead letter, kept and listed.
+A channel has two lanes, each in order: critical alerts and faults of other channels, and everything else. What fails
+for the channel's sake (network, rate, settings) holds the whole endpoint back and stays visible as pending; what fails
+for its own sake becomes a dead letter, kept and listed. More than can be sent soon becomes a digest.
 Retry is a `due` time in the store: a worker sleeps until then, or until the left half has something new.
 """
 
@@ -11,59 +12,103 @@ import logging
 import threading
 from collections import deque
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
-from usm.core.backoff import budget_wait, delay
-from usm.core.model import DEAD, PENDING, SENT, Alert, Deferred, Receipt, Rejected, Reply, Request, Sent
+from usm.core.backoff import budget_wait, capacity, delay, reserved
+from usm.core.message import (
+    DEAD,
+    FAULT,
+    PENDING,
+    SENT,
+    WORKS,
+    Deferred,
+    Message,
+    Receipt,
+    Rejected,
+    Reply,
+    Request,
+    Sent,
+    Trouble,
+)
+from usm.core.model import CRITICAL, NOTICE, Host
 from usm.errors import StoreError, TransportError
+from usm.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from usm.channels import Channel
     from usm.core.text import Look
-    from usm.store import Delivery, Store
+    from usm.outbox import Delivery
+    from usm.store import Store
 
 log = logging.getLogger(__name__)
 TICK = 60.0  # seconds; the outbox may also be changed by another process (`usm outbox retry`)
+SOON = 10.0  # seconds; what can't be sent one by one within them becomes a digest
+OPEN = 5  # failed tries in a row that open the breaker: not even a critical alert is tried before the next probe
+UNREACHABLE = "unreachable"
 _LONGEST = 3600.0  # seconds; no wait is longer, whatever the other side demands or a clock set back pretends
 _DISK = 5.0  # seconds between tries to write a result down
 
 
+class Outlet(NamedTuple):
+    """One configured channel, as its worker sees it; after a digest for a flood it is quiet for `interval` seconds."""
+
+    name: str
+    channel: Channel
+    limits: Sequence[tuple[int, float]]
+    look: Look
+    interval: float = 30.0
+
+
 def attempt(
-    channel: Channel, alert: Alert, now: datetime, look: Look, send: Callable[[Request], Reply], *, plain: bool = False
+    channel: Channel,
+    message: Message,
+    now: datetime,
+    look: Look,
+    send: Callable[[Request], Reply],
+    *,
+    plain: bool = False,
 ) -> Receipt:
-    """Send one alert now and say what became of it; a peer that is not reached is a `Deferred` like any other."""
+    """Send one message now and say what became of it; a peer that is not reached is a `Deferred` like any other."""
     try:
-        return channel.receipt(send(channel.request(alert, now, look, plain=plain)), plain=plain)
+        return channel.receipt(send(channel.request(message, now, look, plain=plain)), plain=plain)
     except TransportError as error:
-        return Deferred("unreachable", str(error))
+        return Deferred(UNREACHABLE, str(error))
 
 
 class Worker:
-    """Delivers one channel's messages; `step` does one thing, `run` goes on until `stop`."""
+    """Delivers for the channels that share one endpoint; `step` does one thing, `run` goes on until `stop`.
+
+    `others`: the channels that are told when a setting of one of these is wrong; `wake` is called when they were.
+    """
 
     def __init__(
         self,
-        name: str,
-        channel: Channel,
-        limits: Sequence[tuple[int, float]],
-        look: Look,
+        outlets: Sequence[Outlet],
         store: Store,
         send: Callable[[Request], Reply],
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
+        *,
+        host: Optional[Host] = None,
+        others: Sequence[str] = (),
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self.name = name
-        self._channel, self._limits, self._look, self._store, self._send = channel, limits, look, store, send
+        self.names = [outlet.name for outlet in outlets]
+        self._outlets, self._outbox, self._send = outlets, Outbox(store), send
         self._clock, self._jitter = clock, jitter
+        self._host, self._others, self._tell_others = host or Host(""), others, wake
         self._wake = threading.Event()
         self._stopped = False
+        limits = [limit for outlet in outlets for limit in outlet.limits]
         longest = max((seconds for _, seconds in limits), default=0.0)
-        recent = store.settled_since(name, clock() - timedelta(seconds=longest))
+        recent = self._outbox.tried_since(self.names, clock() - timedelta(seconds=longest))
         self._tries = deque((t.timestamp() for t in recent), maxlen=max((count for count, _ in limits), default=1))
-        self._unwritten: Optional[Delivery] = None
+        self._calm: dict[str, datetime] = {}  # until when a channel that was flooded is left in peace
+        self._unwritten: Optional[tuple[Delivery, bool]] = None
         self._said = ""
+        self._trouble: dict[str, tuple[Optional[str], Optional[str]]] = {}
 
     def notify(self) -> None:
         """There is something new in the outbox."""
@@ -90,7 +135,7 @@ class Worker:
         except StoreError as error:
             if str(error) != self._said:  # the same words are said once, not every five seconds
                 self._said = str(error)
-                log.error("%s: %s", self.name, error)
+                log.error("%s: %s", ", ".join(self.names), error)
             return _DISK
         self._said = ""
         return wait
@@ -98,44 +143,84 @@ class Worker:
     def step(self) -> float:
         """Deliver one message if one is due; return how many seconds there is nothing to do."""
         self._write_down()
-        delivery = self._store.first(self.name)
-        if delivery is None:
-            return TICK
         now = self._clock()
         if self._tries and self._tries[-1] > now.timestamp():  # the clock was set back: a span is waited for once
             self._tries = deque((min(t, now.timestamp()) for t in self._tries), maxlen=self._tries.maxlen)
-        until_due = (delivery.due - now).total_seconds()
-        wait = max(until_due if until_due <= _LONGEST else 0.0, budget_wait(self._tries, now.timestamp(), self._limits))
-        if wait > 0:
-            return min(wait, TICK)
+        wait = min(self._gather(name, now) for name in self.names)
+        held = self._outbox.held(self.names)
+        for urgent in (True, False):
+            for outlet in self._outlets:
+                delivery = self._outbox.first(outlet.name, urgent=urgent)
+                if delivery is None:
+                    continue
+                pause = self._pause(outlet, delivery, held, now)
+                if pause <= 0:
+                    self._deliver(outlet, self._digested(outlet, delivery, now), now)
+                    return 0.0
+                wait = min(wait, pause)
+        return wait
+
+    def _gather(self, name: str, now: datetime) -> float:
+        """Let go the groups whose time has come; return the seconds until the next one's, a minute at most."""
+        while (group := self._outbox.next_group(name)) is not None:
+            if group[1] > now:
+                return min(TICK, (group[1] - now).total_seconds())
+            self._outbox.gather(name, now, group[0])
+        return TICK
+
+    def _pause(self, outlet: Outlet, delivery: Delivery, held: Optional[Delivery], now: datetime) -> float:
+        """Return how many seconds this delivery has to wait: for what failed, for the budget, for a flood to ebb."""
+        limits = outlet.limits if delivery.urgent else reserved(outlet.limits)
+        pause = budget_wait(self._tries, now.timestamp(), limits)
+        if held is not None and not self._may_pass(delivery, held):
+            until = (held.due - now).total_seconds()
+            pause = max(pause, until if until <= _LONGEST else 0.0)
+        if not delivery.urgent and delivery.attempts == 0 and outlet.name in self._calm:
+            until = (self._calm[outlet.name] - now).total_seconds()
+            pause = max(pause, until if until <= outlet.interval else 0.0)
+        return min(pause, TICK)
+
+    @staticmethod
+    def _may_pass(delivery: Delivery, held: Delivery) -> bool:
+        """Tell whether a new critical alert may be tried though the last try failed: a moment's trouble only."""
+        fresh = delivery.urgent and delivery.attempts == 0
+        return fresh and held.code == UNREACHABLE and held.attempts < OPEN
+
+    def _digested(self, outlet: Outlet, delivery: Delivery, now: datetime) -> Delivery:
+        """Return what to send now: a digest of the backlog, where that can't be sent soon one by one."""
+        as_it_is = delivery.urgent or delivery.attempts or delivery.members
+        if as_it_is or not outlet.channel.digests or not outlet.limits:
+            return delivery
+        room = capacity(self._tries, now.timestamp(), reserved(outlet.limits), SOON)
+        if self._outbox.backlog(outlet.name, room + 1) <= room:
+            return delivery
+        self._outbox.gather(outlet.name, now)
+        self._calm[outlet.name] = now + timedelta(seconds=outlet.interval)
+        return self._outbox.first(outlet.name) or delivery
+
+    def _deliver(self, outlet: Outlet, delivery: Delivery, now: datetime) -> None:
         self._tries.append(now.timestamp())
-        receipt = attempt(self._channel, delivery.alert, now, self._look, self._send, plain=delivery.plain)
-        self._unwritten = self._settled(delivery, receipt, self._clock())
+        receipt = attempt(outlet.channel, delivery.message, now, outlet.look, self._send, plain=delivery.plain)
+        fault = isinstance(receipt, Deferred) and receipt.fault
+        self._unwritten = self._settled(delivery, receipt, self._clock()), fault
         self._write_down()
-        return 0.0
 
     def _settled(self, delivery: Delivery, receipt: Receipt, now: datetime) -> Delivery:
         """Say what the receipt makes of the delivery."""
-        attempts = delivery.attempts + 1
+        attempts, name = delivery.attempts + 1, delivery.channel
         if isinstance(receipt, Sent):
-            if delivery.code is not None:
-                log.info("%s: delivers again", self.name)
+            if receipt.note is not None and self._trouble.get(name) != (None, receipt.note):
+                log.warning("%s: %s", name, receipt.note)
+            self._trouble[name] = (None, receipt.note)
             return delivery._replace(state=SENT, attempts=attempts, code=None, detail=None)
-        known = (delivery.code, delivery.detail) == (
-            receipt.code,
-            receipt.detail,
-        )  # the same trouble is said once, not at every try
         gone = isinstance(receipt, Rejected) or (receipt.last is not None and attempts >= receipt.last)
-        level = logging.ERROR if gone or (isinstance(receipt, Deferred) and receipt.fault) else logging.WARNING
-        if gone or not known:
-            log.log(
-                level,
-                "%s: %s: %s%s",
-                self.name,
-                receipt.code,
-                receipt.detail,
-                "; given up" if gone else "; kept, tried again",
-            )
+        grave = gone or (isinstance(receipt, Deferred) and receipt.fault)
+        known = self._trouble.get(name) == (receipt.code, receipt.detail)
+        self._trouble[name] = (receipt.code, receipt.detail)
+        if gone or not known:  # the same trouble is said once, not at every try
+            level = logging.ERROR if grave else logging.WARNING
+            what = "given up" if gone else "kept, tried again"
+            log.log(level, "%s: %s: %s; %s", name, receipt.code, receipt.detail, what)
         failed = delivery._replace(attempts=attempts, code=receipt.code, detail=receipt.detail)
         if isinstance(receipt, Rejected) or gone:
             return failed._replace(state=DEAD)
@@ -146,6 +231,21 @@ class Worker:
 
     def _write_down(self) -> None:
         """Settle before anything else is sent: on a full disk a message must not go out again and again."""
-        if self._unwritten is not None:
-            self._store.settle(self._unwritten, self._clock())
-            self._unwritten = None
+        if self._unwritten is None:
+            return
+        (delivery, fault), now = self._unwritten, self._clock()
+        before, after = self._outbox.settle(delivery, now, fault=fault, notice=self._notice, others=self._others)
+        self._unwritten = None
+        if after == WORKS and before != WORKS:
+            log.info("%s: delivers again", delivery.channel)
+        if FAULT in (before, after) and before != after:
+            self._tell_others()
+
+    def _notice(self, delivery: Delivery, now: datetime) -> Trouble:
+        """Return what the other channels are told of a fault, or, once something was sent, of its end."""
+        mended = delivery.state == SENT
+        address = self._host.addresses[0] if self._host.addresses else None
+        identity = f"{delivery.channel}-{int(now.timestamp())}-{'mended' if mended else 'fault'}"
+        severity = NOTICE if mended else CRITICAL
+        what = (delivery.channel, delivery.code or "", delivery.detail or "")
+        return Trouble(identity, severity, self._host.name, address, *what, now, mended)

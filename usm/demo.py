@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Callable, TextIO
 from usm.channels.console import Console
 from usm.core.decode import Stamps
 from usm.core.model import Batch, Host
+from usm.core.route import Route
 from usm.core.text import Look
-from usm.deliver import Worker
+from usm.deliver import Outlet, Worker
 from usm.ingest import Intake, Watch, ingest
 from usm.store import Store
 from usm.transport import Transport
@@ -33,7 +34,7 @@ def play(language: str, clock: Callable[[], datetime], sleep: Callable[[float], 
     zone = getattr(Stamps(timezone.utc, clock()).of(lines[0]), "tzinfo", None) or timezone.utc  # the recorded place's
     store, stamps, look = Store(":memory:"), Stamps(zone, clock()), Look(language, zone)
     intake = Intake(stamps)
-    worker = Worker("console", Console(), (), look, store, Transport(out).send, clock, lambda: 0.0)
+    worker = Worker([Outlet("console", Console(), (), look)], store, Transport(out).send, clock, lambda: 0.0)
     previous = None
     for line in lines:
         time = stamps.of(line)
@@ -41,7 +42,7 @@ def play(language: str, clock: Callable[[], datetime], sleep: Callable[[float], 
             sleep(min(_LONGEST, max(0.0, (time - previous).total_seconds() / SPEED)))
         previous = time or previous
         out.write(f"  {line.decode('utf-8', 'backslashreplace').rstrip()}\n")
-        ingest(store, "demo", Batch(line + b"\n", ""), intake, Watch(_HOST, ("console",)), clock())
+        ingest(store, "demo", Batch(line + b"\n", ""), intake, Watch(_HOST, (Route("console"),)), clock())
         while worker.step() == 0.0:
             pass
     failed = sum(count for failure in store.failures() for *_, count in failure.who)

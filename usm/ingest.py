@@ -5,7 +5,7 @@ Killed before the commit: nothing happened, the lines are read again. Killed aft
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core import model
@@ -16,17 +16,19 @@ from usm.core.pair import pair
 from usm.core.programs.privilege import SERVICES
 from usm.core.recognize import recognize
 from usm.core.reconcile import adopted, ended_with_boot, reconcile
+from usm.core.route import route
 from usm.core.sieve import Sifted, sift
-from usm.core.tally import tally
+from usm.core.tally import tally, untally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from usm.core.decode import Stamps
     from usm.core.model import Batch, Event, Host, Record, Seat, System
     from usm.core.pair import Pairing
     from usm.core.reconcile import Look
+    from usm.core.route import Match, Route
     from usm.store import Store
     from usm.transaction import Transaction
 
@@ -38,17 +40,20 @@ EARLIER = "earlier"  # in place of a boot's id, where a log file tells no more t
 
 
 class Watch(NamedTuple):
-    """For whom events are recognised and told: the machine, whose key it is, the channels.
+    """For whom events are recognised and told: the machine, whose key it is, what the channels want to be told.
 
+    `ignore`: what automation does, and nobody is told of; `zone`: that of the hours in the rules.
     `owner` gives the person and the comment that belong to a user's key, `uid_of` a user's uid.
     `late`: what happened before it is told late; None while nothing is.
     """
 
     host: Host
-    channels: Sequence[str] = ()
+    routes: Sequence[Route] = ()
     owner: Owner = lambda _user, _key: (None, None)
     uid_of: Callable[[str], Optional[int]] = lambda _user: None
     late: Optional[datetime] = None
+    ignore: Sequence[Match] = ()
+    zone: tzinfo = timezone.utc
 
 
 class Intake:
@@ -114,7 +119,10 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
         for line in sifted.lines:
             for event in intake.take(tx, line, watch):
                 (failed if event.kind == model.FAILED and event.service not in SERVICES else told).append(event)
-        tx.add_failures(tally(failed, sifted.folds, intake.stamps))
+        failures = tally(failed, sifted.folds, intake.stamps)
+        tx.add_failures(failures)
+        asked = any(r.wants_failures for r in watch.routes)
+        told += [event for failure in failures for event in untally(failure)] if asked else []
         told = _tell(tx, told, watch, now)
         tx.checkpoint(source, batch.cursor, now)
     return told
@@ -172,16 +180,18 @@ def _put(tx: Transaction, pairing: Pairing) -> list[Event]:
 
 
 def _tell(tx: Transaction, events: Iterable[Event], watch: Watch, now: datetime) -> list[Event]:
-    """Record what is no session, and put into the outbox what people are told."""
+    """Record what is no session, and put into the outbox what people are told, or would be but for a rule."""
     told = []
+    local = now.astimezone(watch.zone)
     for event in events:
-        if event.kind in (model.PRIVILEGE, model.FAILED):
+        if event.service in SERVICES:
             tx.add_event(event)
-        if not watch.channels:
+        if not watch.routes:
             continue
         late = watch.late is not None and event.time < watch.late and watch.host.is_called(event.host)
         alert = alert_for(event, watch.host, late=late)
-        if alert is not None:
-            tx.enqueue(alert, watch.channels, now)
+        slots = [] if alert is None else route(alert, watch.routes, watch.ignore, now, local)
+        if alert is not None and slots:
+            tx.enqueue(alert, slots, now)
             told.append(event)
     return told

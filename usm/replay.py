@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from usm.core.alert import event_json
 from usm.core.decode import Stamps
-from usm.core.model import INFO, Alert, Event
+from usm.core.message import Alert
+from usm.core.model import INFO, Event
 from usm.core.text import Look, plain_text
 from usm.errors import SourceError
 from usm.ingest import Intake
@@ -42,7 +43,7 @@ def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, n
                 if event.kind not in kinds:
                     continue
                 if form == "text":
-                    yield plain_text(Alert("", event, INFO), look.language, look.zone) + "\n"
+                    yield plain_text(Alert("", event, INFO), look) + "\n"
                     continue
                 body = {**event_json(event), "line": event.line}
                 if len(files) > 1:

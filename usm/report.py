@@ -6,14 +6,18 @@ import json
 import unicodedata
 from typing import TYPE_CHECKING, Any, Optional
 
-from usm.core.text import clean, duration, title
+from usm.core.message import PENDING, STATES, WAITING, Alert, Digest, Trouble
+from usm.core.tame import clean
+from usm.core.text import Look, duration, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime, tzinfo
 
+    from usm.core.message import Message
     from usm.core.model import Session
-    from usm.store import Delivery
+    from usm.outbox import Delivery
+    from usm.status import Status
 
 
 def session_json(session: Session, zone: tzinfo) -> dict[str, Any]:
@@ -41,8 +45,12 @@ def session_json(session: Session, zone: tzinfo) -> dict[str, Any]:
 
 
 def delivery_json(delivery: Delivery, zone: tzinfo) -> dict[str, Any]:
-    """One message in the outbox: for whom, about what, how often it was tried and what was the answer."""
-    event = delivery.alert.event
+    """One message in the outbox: for whom, about what, how often it was tried and what was the answer.
+
+    `events`: how many it tells of, more than one for a digest.
+    """
+    message = delivery.message
+    event = message.event if isinstance(message, Alert) else None
     return {
         "id": delivery.id,
         "channel": delivery.channel,
@@ -51,12 +59,66 @@ def delivery_json(delivery: Delivery, zone: tzinfo) -> dict[str, Any]:
         "due": _iso(delivery.due, zone),
         "code": delivery.code,
         "detail": delivery.detail,
-        "kind": event.kind,
-        "user": event.user,
-        "source_ip": event.source_ip,
-        "time": _iso(event.time, zone),
-        "session": event.session,
+        "severity": message.severity,
+        "kind": event.kind if event else "digest" if isinstance(message, Digest) else "channel",
+        "events": message.total if isinstance(message, Digest) else event.count if event else 0,
+        "user": event.user if event else None,
+        "source_ip": event.source_ip if event else None,
+        "time": _iso(_time(message), zone),
+        "session": event.session if event else None,
     }
+
+
+def _time(message: Message) -> datetime:
+    """Return when what a message tells of began."""
+    if isinstance(message, Digest):
+        return message.first
+    return message.time if isinstance(message, Trouble) else message.event.time
+
+
+def status_json(status: Status, zone: tzinfo) -> dict[str, Any]:
+    """The whole state of the monitor as one object."""
+    return {
+        "running": status.running,
+        "source": status.source,
+        "watched": _iso(status.watched, zone),
+        "sessions": status.sessions,
+        "channels": [
+            {
+                "channel": c.name,
+                "state": c.state,
+                "since": _iso(c.since, zone),
+                "code": c.code,
+                "detail": c.detail,
+                "deliveries": dict(c.deliveries),
+            }
+            for c in status.channels
+        ],
+    }
+
+
+def status_table(status: Status, zone: tzinfo) -> str:
+    """How the monitor does, and what waits for whom and why."""
+    watched = "never" if status.watched is None else _short(status.watched, zone)
+    rows = [
+        (
+            c.name,
+            c.state,
+            *(str(c.deliveries.get(state, 0)) for state in STATES),
+            "-" if c.since is None else _short(c.since, zone),
+            clean(f"{c.code}: {c.detail}" if c.code else "-", 200),
+        )
+        for c in status.channels
+    ]
+    head = ("CHANNEL", "STATE", *(state.upper() for state in STATES), "SINCE", "LAST REFUSAL")
+    return "\n".join(
+        (
+            f"monitor: {'running' if status.running else 'not running'}",
+            f"source: {status.source or 'none yet'}, watched until {watched}",
+            f"sessions open: {status.sessions}",
+            *((table(head, rows),) if rows else ("channels: none",)),
+        )
+    )
 
 
 def sessions_table(sessions: Iterable[Session], now: datetime, zone: tzinfo, language: str) -> str:
@@ -78,20 +140,26 @@ def sessions_table(sessions: Iterable[Session], now: datetime, zone: tzinfo, lan
 
 def outbox_table(deliveries: Iterable[Delivery], zone: tzinfo, language: str) -> str:
     """What waits to be sent or was given up, and why."""
+    look = Look(language, zone)
     rows = [
         (
             str(d.id),
             d.state,
             d.channel,
-            f"{title(d.alert, language)} {clean(d.alert.event.user or '-', 32)}",
-            _short(d.alert.event.time, zone),
+            _headline(d.message, look),
+            _short(_time(d.message), zone),
             str(d.attempts),
-            _short(d.due, zone) if d.state == "pending" else "-",
+            _short(d.due, zone) if d.state in (PENDING, WAITING) else "-",
             clean(f"{d.code}: {d.detail}" if d.code else "-", 200),
         )
         for d in deliveries
     ]
     return table(("ID", "STATE", "CHANNEL", "MESSAGE", "EVENT AT", "TRIES", "DUE", "LAST ANSWER"), rows)
+
+
+def _headline(message: Message, look: Look) -> str:
+    name = f" {clean(message.event.user or '-', 32)}" if isinstance(message, Alert) else ""
+    return title(message, look) + name
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

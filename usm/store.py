@@ -12,15 +12,14 @@ import os
 import sqlite3
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Optional
 
-from usm.core.alert import load
-from usm.core.model import DEAD, PENDING, SENT, Alert, Event, Failure, Session, micros
+from usm.core.model import Event, Failure, Session, micros
 from usm.errors import StoreError
 from usm.transaction import COLUMNS, Transaction, session_of, time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import datetime
 
 _PATIENCE = 30.0  # seconds that a connection waits for another; the reader may have to ask a slow directory service
@@ -64,21 +63,24 @@ MIGRATIONS: tuple[str, ...] = (
         user TEXT, tty TEXT, pid INTEGER, count INTEGER NOT NULL, target TEXT, command TEXT);
     CREATE INDEX event_time ON event (time);
     """,
+    """
+    ALTER TABLE outbox ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN grp TEXT;
+    ALTER TABLE outbox ADD COLUMN digest INTEGER;
+    ALTER TABLE outbox ADD COLUMN members INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN tried INTEGER;
+    UPDATE outbox SET tried = settled;
+    DROP INDEX outbox_pending;
+    DROP INDEX outbox_settled;
+    CREATE INDEX outbox_pending ON outbox (channel, urgent, id) WHERE state = 'pending';
+    CREATE INDEX outbox_waiting ON outbox (channel, due) WHERE state = 'waiting';
+    CREATE INDEX outbox_group ON outbox (channel, grp, due) WHERE grp IS NOT NULL;
+    CREATE INDEX outbox_digest ON outbox (digest) WHERE digest IS NOT NULL;
+    CREATE INDEX outbox_tried ON outbox (channel, tried) WHERE tried IS NOT NULL;
+    CREATE TABLE channel (
+        name TEXT PRIMARY KEY, state TEXT NOT NULL, since INTEGER NOT NULL, code TEXT, detail TEXT) WITHOUT ROWID;
+    """,
 )
-
-
-class Delivery(NamedTuple):
-    """One alert on its way to one channel; `attempts` were made so far, the next is due at `due`."""
-
-    id: int
-    alert: Alert
-    channel: str
-    state: str
-    attempts: int
-    due: datetime
-    plain: bool
-    code: Optional[str] = None
-    detail: Optional[str] = None
 
 
 class Store:
@@ -153,21 +155,33 @@ class Store:
                 raise sqlite3.DatabaseError(f"malformed: {' '.join(result.split())}")
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for questions; what SQLite refuses becomes a StoreError."""
+        with self._errors():
+            yield self._db
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
         """All or nothing: what is done within is there after it, or none of it is."""
         with self._errors():
             if self._db.in_transaction:  # a disk may refuse even the rollback
                 self._db.execute("ROLLBACK")
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                transaction = Transaction(self._db)
-                yield transaction
-                transaction.flush()
+                yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk may have rolled it back already
                     self._db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """All or nothing, for the left half."""
+        with self.writing() as db:
+            transaction = Transaction(db)
+            yield transaction
+            transaction.flush()
 
     def cursor(self, source: str) -> Optional[str]:
         """Return where reading this source goes on, or None where it never began."""
@@ -216,62 +230,6 @@ class Store:
                 )
                 for host, service, ip, time, until, who in rows
             ]
-
-    def deliveries(self, states: Sequence[str] = (PENDING, DEAD)) -> list[Delivery]:
-        """Return what waits in the outbox or was given up, oldest first."""
-        marks = ", ".join("?" * len(states))
-        with self._errors():
-            return [
-                _delivery(row)
-                for row in self._db.execute(f"{_DELIVERY} WHERE state IN ({marks}) ORDER BY o.id", states)
-            ]
-
-    def first(self, channel: str) -> Optional[Delivery]:
-        """Return the oldest pending delivery of a channel, due or not: messages stay in order."""
-        with self._errors():
-            sql = f"{_DELIVERY} WHERE channel = ? AND state = '{PENDING}' ORDER BY o.id LIMIT 1"
-            row = self._db.execute(sql, (channel,)).fetchone()
-            return None if row is None else _delivery(row)
-
-    def settled_since(self, channel: str, since: datetime) -> list[datetime]:
-        """Return when messages of this channel were settled lately: a restart must not reset a rate limit."""
-        with self._errors():
-            sql = "SELECT settled FROM outbox WHERE channel = ? AND settled > ? ORDER BY settled"
-            return [time_of(row[0]) for row in self._db.execute(sql, (channel, micros(since)))]
-
-    def settle(self, delivery: Delivery, now: datetime) -> None:
-        """Write down what became of a delivery: its state, tries, when it is due again, and why."""
-        with self._errors():
-            settled = None if delivery.state == PENDING else micros(now)
-            self._db.execute(
-                "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ? "
-                "WHERE id = ?",
-                (*delivery[3:5], micros(delivery.due), delivery.plain, *delivery[7:9], settled, delivery.id),
-            )
-
-    def retry(self, now: datetime, ids: Sequence[int] = ()) -> int:
-        """Make dead and waiting deliveries due now (all of them without ids); return how many."""
-        change = f"UPDATE outbox SET state = '{PENDING}', attempts = 0, settled = NULL, due = {micros(now)}"  # noqa: S608 - constants and a number
-        return self._amend(change, ids, everything=not ids)
-
-    def drop(self, ids: Sequence[int]) -> int:
-        """Give up deliveries for good: they are forgotten; return how many."""
-        return self._amend("DELETE FROM outbox", ids, everything=False)
-
-    def _amend(self, change: str, ids: Sequence[int], *, everything: bool) -> int:
-        possible = [number for number in ids if -(2**63) <= number < 2**63]  # SQLite has no greater ones
-        which = "" if everything else f"AND id IN ({', '.join('?' * len(possible))})"
-        with self._errors():
-            return self._db.execute(f"{change} WHERE state != '{SENT}' {which}", possible).rowcount
-
-
-_DELIVERY = (
-    "SELECT o.id, body, channel, state, attempts, due, plain, code, detail FROM outbox o JOIN alert a ON a.id = o.alert"
-)
-
-
-def _delivery(row: tuple[Any, ...]) -> Delivery:
-    return Delivery(row[0], load(row[1]), row[2], row[3], row[4], time_of(row[5]), bool(row[6]), row[7], row[8])
 
 
 def _remedy(error: Exception) -> str:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from usm.core import model
 from usm.core.alert import dump
-from usm.core.model import PENDING, Session, micros
+from usm.core.message import WAITING
+from usm.core.model import Session, micros
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from usm.core.model import Alert, Event, Failure
+    from usm.core.message import Message
+    from usm.core.model import Event, Failure
+    from usm.core.route import Slot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PRELOAD = 5000  # open sessions that are read at once before a large batch
@@ -188,13 +191,26 @@ class Transaction:
             (event.kind, micros(event.time), event.host, event.service, *facts),
         )
 
-    def enqueue(self, alert: Alert, channels: Sequence[str], due: datetime) -> None:
-        """Put an alert into the outbox, once for each channel."""
-        row = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(alert),)).lastrowid
+    def enqueue(self, message: Message, slots: Sequence[Slot], now: datetime) -> None:
+        """Put a message into the outbox, once for each slot."""
+        body = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(message),)).lastrowid
         self._db.executemany(
-            "INSERT INTO outbox (alert, channel, state, attempts, due, plain) VALUES (?, ?, ?, 0, ?, 0)",
-            [(row, channel, PENDING, micros(due)) for channel in channels],
+            "INSERT INTO outbox (alert, channel, state, attempts, due, plain, urgent, grp, code) "
+            "VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)",
+            [(body, s.channel, s.state, self._due(s, micros(now)), s.urgent, s.group, s.reason) for s in slots],
         )
+
+    def _due(self, slot: Slot, now: int) -> int:
+        """Return when a slot is due: with its group where that waits already, and not too soon after the last time."""
+        due, interval = micros(slot.due), round(slot.interval * 1e6)
+        if slot.state != WAITING:
+            return due
+        sql = "SELECT max(due) FROM outbox WHERE channel = ? AND grp = ?"
+        last: Optional[int] = self._db.execute(sql, (slot.channel, slot.group)).fetchone()[0]
+        if last is None or max(last, last + interval) <= now:
+            return due
+        # No later than a new group would be: the clock may have been set back since the last time.
+        return min(last if last > now else last + interval, max(due, now + interval))
 
     def checkpoint(self, source: str, cursor: str, now: datetime) -> None:
         """Move the place in the log on, together with all that was read before it."""

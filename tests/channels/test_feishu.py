@@ -15,8 +15,11 @@ from tests.fakes.feishu import FakeFeishu, flat
 from usm.channels import CHANNELS, Channel
 from usm.channels.feishu import REPLIES, Feishu, sign
 from usm.core import model
-from usm.core.model import Alert, Deferred, Event, Rejected, Reply, Secret, Sent
-from usm.core.text import LANGUAGES, Look, inert, plain_text
+from usm.core.message import Alert, Deferred, Rejected, Reply, Sent
+from usm.core.model import Event, Secret
+from usm.core.words import LANGUAGES
+from usm.core.tame import inert
+from usm.core.text import Look, plain_text
 
 NOW = datetime(2026, 11, 23, 2, 5, 7, tzinfo=timezone.utc)
 ZH, EN = Look("zh", timezone(timedelta(hours=8))), Look("en", timezone.utc)
@@ -84,7 +87,7 @@ def test_the_card() -> None:
 
 def test_the_text_is_the_same_in_its_simplest_dress() -> None:
     """By choice, or because the card was refused."""
-    expected = {"msg_type": "text", "content": {"text": plain_text(ALERT, *EN)}}
+    expected = {"msg_type": "text", "content": {"text": plain_text(ALERT, EN)}}
     assert body(feishu(format="text"), look=EN) == expected
     assert body(feishu(), look=EN, plain=True) == expected
 

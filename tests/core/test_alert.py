@@ -86,11 +86,6 @@ def test_every_end_but_an_orderly_one_is_a_warning(reason: str) -> None:
     assert alert.severity == ("info" if reason in ("disconnected", "shutdown") else "warning")
 
 
-def test_failures_are_not_told_one_by_one() -> None:
-    """They are counted."""
-    assert alert_for(LOGIN._replace(kind="failed"), HOST) is None
-
-
 def test_the_same_event_is_the_same_alert() -> None:
     """Its id comes from what it says."""
     first, again, other = (alert_for(e, HOST) for e in (LOGIN, LOGIN, LOGIN._replace(user="bob")))
@@ -131,7 +126,6 @@ def test_of_su_and_sudo_only_what_has_a_terminal_is_told() -> None:
     told = alert_for(acted._replace(tty="pts/1"), HOST)
     assert told is not None
     assert told.severity == "info"
-    assert alert_for(acted._replace(kind="failed", tty="pts/1"), HOST) is None
 
 
 def test_what_happened_while_nobody_watched_is_marked() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from usm.core.model import Post, Secret
+from usm.core.message import Post
+from usm.core.model import Secret
 
 
 def test_a_secret_never_shows_itself() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from datetime import datetime, timedelta, timezone
 from typing import Optional
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from usm.core import model, text
-from usm.core.model import Alert, Event
-from usm.core.text import clean, duration, facts, inert, plain_text, title
+from usm.core import model, text, words
+from usm.core.message import Alert
+from usm.core.model import Event
+from usm.core.tame import inert
+from usm.core.text import Look, duration, facts, plain_text, title
 
 CST = timezone(timedelta(hours=8))
 START = datetime(2026, 11, 23, 2, 5, 7, 123456, tzinfo=timezone.utc)
@@ -44,8 +42,6 @@ FAILED = Event(
     model.FAILED, START, "web01", "sshd", "admin", "2001:db8::7", 1, "none", invalid_user=True, count=7, until=END
 )
 SUDO = Event(model.PRIVILEGE, START, "web01", "sudo", "alice", tty="pts/0", target="root", command="/usr/bin/id -u")
-UNSAFE = set("\x00\t\n\r\x1b\x7f\x85\x9b\u2028\u2029\xad\u061c\ufeff\udc80")
-UNSAFE |= {chr(n) for a, b in ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for n in range(a, b + 1)}
 
 
 def alert(
@@ -57,12 +53,12 @@ def alert(
 
 def value(event: Event, label: str, language: str = "zh") -> Optional[str]:
     """Return the one fact with this label."""
-    return dict(facts(alert(event), language, CST)).get(label)
+    return dict(facts(alert(event), Look(language, CST))).get(label)
 
 
 def test_a_login_in_chinese_keeps_the_labels_of_the_older_tool() -> None:
     """People search their chats for them."""
-    assert plain_text(alert(LOGIN), "zh", CST).splitlines() == [
+    assert plain_text(alert(LOGIN), Look("zh", CST)).splitlines() == [
         "用户登录通知",
         "服务器：web01",
         "服务器IP：10.0.0.1",
@@ -77,7 +73,7 @@ def test_a_login_in_chinese_keeps_the_labels_of_the_older_tool() -> None:
 
 def test_a_logout_in_chinese_tells_the_whole_session() -> None:
     """Nobody has to scroll back to the login."""
-    assert plain_text(alert(LOGOUT), "zh", CST).splitlines() == [
+    assert plain_text(alert(LOGOUT), Look("zh", CST)).splitlines() == [
         "用户登出通知",
         "服务器：web01",
         "服务器IP：10.0.0.1",
@@ -94,7 +90,7 @@ def test_a_logout_in_chinese_tells_the_whole_session() -> None:
 
 def test_a_logout_in_english() -> None:
     """The same facts in the same order."""
-    assert plain_text(alert(LOGOUT), "en", timezone.utc).splitlines() == [
+    assert plain_text(alert(LOGOUT), Look("en", timezone.utc)).splitlines() == [
         "User logout",
         "Server: web01",
         "Server IP: 10.0.0.1",
@@ -111,7 +107,7 @@ def test_a_logout_in_english() -> None:
 
 def test_failures_tell_how_many_and_from_when_to_when() -> None:
     """A hundred guesses are one message."""
-    assert plain_text(alert(FAILED), "zh", CST).splitlines() == [
+    assert plain_text(alert(FAILED), Look("zh", CST)).splitlines() == [
         "登录失败通知",
         "服务器：web01",
         "服务器IP：10.0.0.1",
@@ -128,7 +124,7 @@ def test_failures_tell_how_many_and_from_when_to_when() -> None:
 
 def test_privilege_tells_who_became_whom_and_what_was_run() -> None:
     """No address is made up where there is none."""
-    assert plain_text(alert(SUDO, address=None), "en", CST).splitlines() == [
+    assert plain_text(alert(SUDO, address=None), Look("en", CST)).splitlines() == [
         "Privilege use",
         "Server: web01",
         "User: alice",
@@ -140,7 +136,7 @@ def test_privilege_tells_who_became_whom_and_what_was_run() -> None:
     ]
 
 
-@pytest.mark.parametrize("language", text.LANGUAGES)
+@pytest.mark.parametrize("language", words.LANGUAGES)
 @pytest.mark.parametrize("reason", model.END_REASONS)
 def test_each_end_reason_has_words_and_abnormal_ones_show_in_the_title(reason: str, language: str) -> None:
     """The closed set is told whole."""
@@ -148,21 +144,21 @@ def test_each_end_reason_has_words_and_abnormal_ones_show_in_the_title(reason: s
     assert value(event, {"zh": "登出原因", "en": "Reason"}[language], language) not in (None, reason)
     marked = {"zh": "用户登出通知（异常）", "en": "User logout (abnormal)"}[language]
     plain = {"zh": "用户登出通知", "en": "User logout"}[language]
-    assert title(alert(event), language) == (plain if reason in model.NORMAL_ENDS else marked)
+    assert title(alert(event), Look(language, CST)) == (plain if reason in model.NORMAL_ENDS else marked)
 
 
 def test_both_languages_know_the_same_words() -> None:
     """A word added to one is added to both."""
-    for table in (text._WORDS, text._TITLES, text._REASONS):
+    for table in (words.WORDS, words.TITLES, words.REASONS, words.KINDS):
         assert table["zh"].keys() == table["en"].keys()
-    assert set(text._TITLES["zh"]) == set(model.KINDS)
-    assert set(text._REASONS["zh"]) == set(model.END_REASONS)
+    assert set(words.TITLES["zh"]) == set(model.KINDS)
+    assert set(words.REASONS["zh"]) == set(model.END_REASONS)
 
 
 def test_a_trial_message_says_so_in_its_title() -> None:
     """Nobody is alarmed by a test."""
-    assert title(alert(LOGIN, test=True), "zh") == "【测试消息】用户登录通知"
-    assert title(alert(LOGIN, test=True), "en") == "[Test message] User login"
+    assert title(alert(LOGIN, test=True), Look("zh", CST)) == "【测试消息】用户登录通知"
+    assert title(alert(LOGIN, test=True), Look("en", CST)) == "[Test message] User login"
 
 
 def test_a_session_that_ended_unobserved_has_a_range_and_a_least_duration() -> None:
@@ -176,7 +172,7 @@ def test_a_session_that_ended_unobserved_has_a_range_and_a_least_duration() -> N
 def test_what_is_not_known_is_left_out_but_a_user_is_always_named() -> None:
     """An empty name is shown to be empty."""
     bare = Event(model.LOGOUT, END, "web01", "login")
-    assert plain_text(alert(bare, address=None), "zh", CST).splitlines() == [
+    assert plain_text(alert(bare, address=None), Look("zh", CST)).splitlines() == [
         "用户登出通知（异常）",
         "服务器：web01",
         "用户名：未知",
@@ -210,65 +206,12 @@ def test_a_time_at_the_edge_of_the_calendar_does_not_fail() -> None:
     assert text.when(datetime(1, 1, 1, tzinfo=CST), timezone.utc) == "0001-01-01 00:00:00"
 
 
-@pytest.mark.parametrize("char", sorted(UNSAFE), ids=lambda char: f"U+{ord(char):04X}")
-def test_characters_that_act_become_visible(char: str) -> None:
-    """They are replaced, not dropped: two names do not become one."""
-    assert clean(f"a{char}b") == "a\ufffdb"
-
-
-def test_cleaning_composes_and_cuts() -> None:
-    """The limit counts what is shown, and long input costs no more than short."""
-    assert clean("e\u0301") == "é"
-    assert clean("x" * 128) == "x" * 128
-    assert clean("x" * 129) == "x" * 127 + "…"
-    assert clean("abcdef", 4) == "abc…"
-    assert clean("e" + "\u0301" * 100_000) == "é" + "\u0301" * 126 + "…"
-    assert clean("\u1112\u1161\u11ab" * 200) == "한" * 127 + "…"
-
-
-@given(st.text(st.characters(exclude_categories=())))
-def test_whatever_is_cleaned_is_one_short_printable_line(value: str) -> None:
-    """For any text at all, and it can be sent as UTF-8."""
-    cleaned = clean(value)
-    assert len(cleaned) <= 128
-    assert not UNSAFE & set(cleaned)
-    assert len(cleaned.splitlines()) <= 1
-    assert not {unicodedata.category(char) for char in cleaned} & {"Cc", "Cs", "Zl", "Zp"}
-    cleaned.encode()
-
-
-@pytest.mark.parametrize(
-    ("value", "tame"),
-    [
-        ('<at user_id="all">x</at>', '＜at user_id="all"＞x＜/at＞'),
-        ("https://evil.example/a", "https:\u200b//evil\u200b.example/a"),
-        ("www.evil.com", "www\u200b.evil\u200b.com"),
-        ("163.com", "163\u200b.com"),
-        ("evil\u3002com \uff0e", "evil\u200b\u3002com \uff0e"),
-        ("me@evil.com", "me@\u200bevil\u200b.com"),
-        ("&lt;at&gt; a && b", "&\u200blt;at&\u200bgt; a && b"),
-        ("alice-2", "alice-2"),
-        ("/usr/bin/id .", "/usr/bin/id ."),
-        ("SHA256:abc+/d", "SHA256:abc+/d"),
-    ],
-)
-def test_inert_text_holds_no_link_mention_or_tag(value: str, tame: str) -> None:
-    """What is harmless stays as it is."""
-    assert inert(value) == tame
-
-
-@given(st.text("ab.:/@<>&;w", max_size=40))
-def test_no_way_around_inert(value: str) -> None:
-    """No overlapping pieces form a link."""
-    assert not re.search(r"[<>]|://|\w\.\w|www\.\w|@\w|&\w", inert(value))
-
-
 def test_only_what_strangers_choose_is_made_inert() -> None:
     """An address or host name can still be copied from the chat."""
     event = SUDO._replace(
         user="a.b", target="c.d", command="e.f", key="g.h", source_ip="192.0.2.1", host="web01.example.com"
     )
-    shown = dict(facts(alert(event), "en", CST, tame=inert))
+    shown = dict(facts(alert(event), Look("en", CST), tame=inert))
     assert [shown[label] for label in ("User", "Target user", "Command", "Key")] == [
         "a\u200b.b",
         "c\u200b.d",
@@ -278,11 +221,11 @@ def test_only_what_strangers_choose_is_made_inert() -> None:
     assert (shown["IP address"], shown["Server"], shown["Server IP"]) == ("192.0.2.1", "web01.example.com", "10.0.0.1")
 
 
-@pytest.mark.parametrize("language", text.LANGUAGES)
+@pytest.mark.parametrize("language", words.LANGUAGES)
 def test_every_value_is_cleaned(language: str) -> None:
     """A new fact can't be forgotten: there are as many as the event has."""
     bad = "\n\u202e\udcff" + "x" * 500
     event = Event(model.LOGOUT, END, bad, bad, bad, bad, 1, bad, bad, bad, target=bad, command=bad)
-    shown = facts(alert(event, address=bad), language, CST)
+    shown = facts(alert(event, address=bad), Look(language, CST))
     assert len(shown) == 12
-    assert all(len(value) <= 128 and not UNSAFE & set(value) for _, value in shown)
+    assert all(len(value) <= 128 and value.isprintable() for _, value in shown)

@@ -1,7 +1,7 @@
 """Where messages go: each channel is one module and one line in `CHANNELS`.
 
 A channel is a frozen dataclass: its fields are its part of the configuration (`metadata` holds `help`, one line, and
-`choices` where only some values are allowed). It is pure: it turns an alert into a request and a reply into a receipt,
+`choices` where only some values are allowed). It is pure: it turns a message into a request and a reply into a receipt,
 and leaves sockets to `transport` and time to its caller.
 """
 
@@ -15,7 +15,7 @@ from usm.channels.feishu import Feishu
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from usm.core.model import Alert, Receipt, Reply, Request
+    from usm.core.message import Message, Receipt, Reply, Request
     from usm.core.text import Look
 
 
@@ -25,7 +25,14 @@ class Channel(Protocol):
     limits: ClassVar[tuple[tuple[int, float], ...]]
     """At most so many messages in so many seconds, for each pair."""
 
-    def request(self, alert: Alert, now: datetime, look: Look, *, plain: bool = False) -> Request:
+    digests: ClassVar[bool]
+    """Whether people read it: of too many messages they get a digest. A program gets every event by itself."""
+
+    def endpoint(self) -> str:
+        """Return what shares one limit and one breaker, such as an address; a secret."""
+        ...
+
+    def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Request:
         """Return what to send now (signatures age); `plain` asks for the simplest dress the service knows."""
         ...
 

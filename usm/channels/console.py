@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from usm.core.model import Alert, Deferred, Print, Receipt, Reply, Sent
+from usm.core.message import Deferred, Message, Print, Receipt, Reply, Sent
 from usm.core.text import Look, plain_text
 
 if TYPE_CHECKING:
@@ -18,9 +18,15 @@ class Console:
 
     limits: ClassVar[tuple[tuple[int, float], ...]] = ()
 
-    def request(self, alert: Alert, now: datetime, look: Look, *, plain: bool = False) -> Print:  # noqa: ARG002
+    digests: ClassVar[bool] = True
+
+    def endpoint(self) -> str:
+        """Return the terminal: there is one."""
+        return "console"
+
+    def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Print:  # noqa: ARG002
         """Return the text; there is only one dress."""
-        return Print(plain_text(alert, *look) + "\n\n")
+        return Print(plain_text(message, look) + "\n\n")
 
     def receipt(self, reply: Reply, *, plain: bool = False) -> Receipt:  # noqa: ARG002
         """Return Sent once the text was written."""

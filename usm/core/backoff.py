@@ -30,3 +30,18 @@ def budget_wait(sent: Sequence[float], now: float, limits: Sequence[tuple[int, f
         if len(sent) >= count:
             wait = max(wait, min(sent[-count] + seconds - now, seconds))  # a clock set back must not hold for hours
     return wait
+
+
+def reserved(limits: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Return what ordinary messages may use of the limits: a quarter, at least one, is kept for critical ones."""
+    return tuple((count - max(1, count // 4) if count > 1 else count, seconds) for count, seconds in limits)
+
+
+def capacity(sent: Sequence[float], now: float, limits: Sequence[tuple[int, float]], horizon: float) -> int:
+    """Return how many more messages the limits (at least one) allow within the next `horizon` seconds."""
+    free = []
+    for count, seconds in limits:
+        spans = max(1, int(horizon // seconds))
+        used = sum(1 for time in sent if time > now + min(horizon, seconds) - seconds) if seconds > horizon else 0
+        free.append(count * spans - used)
+    return max(0, min(free))

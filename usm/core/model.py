@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,9 +33,6 @@ NORMAL_ENDS = frozenset((DISCONNECTED, SHUTDOWN))
 
 INFO, NOTICE, WARNING, CRITICAL = "info", "notice", "warning", "critical"
 SEVERITIES = (INFO, NOTICE, WARNING, CRITICAL)
-
-
-PENDING, SENT, DEAD = "pending", "sent", "dead"  # what becomes of a delivery
 
 
 class Secret:
@@ -226,73 +223,3 @@ class Host(NamedTuple):
         """Tell whether a log means this machine by `name`; rsyslog leaves the domain out, or we do not know ours."""
         theirs, ours = name.lower().partition("."), self.name.lower().partition(".")
         return theirs[0] == ours[0] and (theirs[2] == ours[2] or not theirs[2] or not ours[2])
-
-
-class Alert(NamedTuple):
-    """What people are told: one event, how grave it is, and the host's address.
-
-    `test` marks a trial message, `late` one of something that happened while the monitor was not watching.
-    """
-
-    id: str
-    event: Event
-    severity: str
-    address: Optional[str] = None
-    test: bool = False
-    late: bool = False
-
-
-class Post(NamedTuple):
-    """An HTTP POST to be made: the URL is a secret, the body is JSON in UTF-8."""
-
-    url: Secret
-    body: bytes
-
-
-class Print(NamedTuple):
-    """Text for the terminal."""
-
-    text: str
-
-
-Request = Union[Post, Print]
-
-
-class Reply(NamedTuple):
-    """What came back: HTTP status, the beginning of the body, and Retry-After in seconds if it was given."""
-
-    status: int
-    body: bytes = b""
-    retry_after: Optional[float] = None
-
-
-class Sent(NamedTuple):
-    """The other side took the message."""
-
-
-class Deferred(NamedTuple):
-    """Not now. The whole channel waits, so that messages stay in order.
-
-    `code`: short and countable, such as `11232` or `timeout`. `detail`: what it means and what to change.
-    `wait`: seconds that the other side demands at least, or None. `fault`: True where a setting is wrong
-    (secret, keyword, address list, robot): kept and probed until somebody mends it. `plain`: True where the
-    same message should be tried again at once in its simplest dress.
-    `last`: the number of tries after which to give up; None never gives up.
-    """
-
-    code: str
-    detail: str
-    wait: Optional[float] = None
-    fault: bool = False
-    plain: bool = False
-    last: Optional[int] = None
-
-
-class Rejected(NamedTuple):
-    """This message will never be taken: it is kept as a dead letter, and the next one is sent."""
-
-    code: str
-    detail: str
-
-
-Receipt = Union[Sent, Deferred, Rejected]

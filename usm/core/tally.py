@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 from usm.core.decode import Stamps, decode_syslog
-from usm.core.model import Event, Failure
+from usm.core.model import FAILED, Event, Failure
 from usm.core.programs.row import address
 from usm.core.programs.sshd import refused
 
@@ -52,4 +52,24 @@ def tally(events: Iterable[Event], folds: Iterable[Fold], stamps: Stamps) -> lis
         Failure(host, service, ip, entry.time, entry.until, tuple((*who, count) for who, count in entry.who.items()))
         for (host, service, ip), entry in sources.items()
         if entry.who
+    ]
+
+
+def untally(failure: Failure) -> list[Event]:
+    """Return an event for each account that was tried from the source, with how often."""
+    until = failure.until if failure.until > failure.time else None
+    return [
+        Event(
+            FAILED,
+            failure.time,
+            failure.host,
+            failure.service,
+            user or None,
+            failure.source_ip,
+            method=method,
+            invalid_user=invalid_user,
+            count=count,
+            until=until,
+        )
+        for user, method, invalid_user, count in failure.who
     ]

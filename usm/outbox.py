@@ -1,0 +1,227 @@
+"""The queue between the halves, as the right half sees it: what is due, what became of it, and digests.
+
+A digest is a delivery of its own: what it holds is `grouped` in the transaction that makes it, so that a kill
+can't tell an event twice or lose it. Times are stored as whole microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+
+from usm.core.alert import dump, load
+from usm.core.digest import digest
+from usm.core.message import (
+    DEAD,
+    FAILING,
+    FAULT,
+    GROUPED,
+    PENDING,
+    SENT,
+    WAITING,
+    WORKS,
+    Alert,
+    Message,
+)
+from usm.core.model import micros
+from usm.core.route import Slot
+from usm.transaction import Transaction, time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from usm.store import Store
+
+LARGEST = 10_000  # alerts in one digest: it is read and made anew in some tenths of a second, and memory stays flat
+
+
+class Delivery(NamedTuple):
+    """One message on its way to one channel; `attempts` were made so far, the next is due at `due`.
+
+    `members`: how many alerts a digest holds, 0 where it is none.
+    """
+
+    id: int
+    message: Message
+    channel: str
+    state: str
+    attempts: int
+    due: datetime
+    plain: bool
+    code: Optional[str] = None
+    detail: Optional[str] = None
+    urgent: bool = False
+    members: int = 0
+
+
+class ChannelState(NamedTuple):
+    """How a channel does: `works`, `failing` or `fault`, since when, and what the last refusal was."""
+
+    name: str
+    state: str
+    since: datetime
+    code: Optional[str] = None
+    detail: Optional[str] = None
+
+
+class Outbox:
+    """Reads and settles the deliveries in a store. Raises StoreError, with what to do, and nothing else."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def first(self, channel: str, *, urgent: bool = False) -> Optional[Delivery]:
+        """Return the oldest pending delivery of one of a channel's two lanes, due or not: messages stay in order."""
+        sql = f"{_DELIVERY} WHERE channel = ? AND state = '{PENDING}' AND urgent = ? ORDER BY o.id LIMIT 1"
+        with self._store.reading() as db:
+            row = db.execute(sql, (channel, urgent)).fetchone()
+            return None if row is None else _delivery(row)
+
+    def backlog(self, channel: str, most: int) -> int:
+        """Return how many alerts wait that were not tried yet and are not urgent; counts no further than `most`."""
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM outbox o WHERE {_FRESH} LIMIT ?)"  # noqa: S608 - constants
+        with self._store.reading() as db:
+            return int(db.execute(sql, (channel, most)).fetchone()[0])
+
+    def next_group(self, channel: str) -> Optional[tuple[str, datetime]]:
+        """Return the group whose time comes first, and when that is."""
+        sql = f"SELECT grp, due FROM outbox WHERE channel = ? AND state = '{WAITING}' ORDER BY due LIMIT 1"  # noqa: S608 - constants
+        with self._store.reading() as db:
+            row = db.execute(sql, (channel,)).fetchone()
+            return None if row is None else (row[0], time_of(row[1]))
+
+    def gather(self, channel: str, now: datetime, group: Optional[str] = None) -> int:
+        """Make one message of the alerts that are due in a group, or of the whole backlog; return how many they are.
+
+        At most `LARGEST`; a single one stays what it is, and is sent with all its facts.
+        """
+        which, values = (_FRESH, (channel,)) if group is None else (_DUE, (channel, group, micros(now)))
+        chosen = f"WHERE {which} ORDER BY o.id LIMIT {LARGEST}"
+        with self._store.writing() as db:
+            numbers = [row[0] for row in db.execute(f"SELECT o.id FROM outbox o {chosen}", values)]  # noqa: S608 - constants
+            if len(numbers) == 1:
+                sql = f"UPDATE outbox SET state = '{PENDING}', due = ? WHERE id = ?"  # noqa: S608 - constants
+                db.execute(sql, (micros(now), *numbers))
+            if len(numbers) > 1:
+                bodies = db.execute(f"SELECT body FROM outbox o JOIN alert a ON a.id = o.alert {chosen}", values)  # noqa: S608
+                made = digest(alert for (body,) in bodies if isinstance(alert := load(body), Alert))
+                body = db.execute("INSERT INTO alert (body) VALUES (?)", (dump(made),)).lastrowid
+                sql = (
+                    "INSERT INTO outbox (alert, channel, state, attempts, due, plain, urgent, grp, members) "
+                    "VALUES (?, ?, ?, 0, ?, 0, 0, ?, ?)"
+                )
+                whole = db.execute(sql, (body, channel, PENDING, micros(now), group, len(numbers))).lastrowid
+                change = f"UPDATE outbox SET state = '{GROUPED}', digest = ?, settled = ? WHERE id = ?"  # noqa: S608
+                db.executemany(change, ((whole, micros(now), number) for number in numbers))
+            return len(numbers)
+
+    def tried_since(self, channels: Sequence[str], since: datetime) -> list[datetime]:
+        """Return when messages of these channels were tried last: a restart must not reset a rate limit."""
+        sql = f"SELECT tried FROM outbox WHERE channel IN ({_marks(channels)}) AND tried > ? ORDER BY tried"  # noqa: S608 - marks
+        with self._store.reading() as db:
+            return [time_of(row[0]) for row in db.execute(sql, (*channels, micros(since)))]
+
+    def held(self, channels: Sequence[str]) -> Optional[Delivery]:
+        """Return the pending delivery whose last try failed and that is due last, if there is one: all wait for it."""
+        which = f"channel IN ({_marks(channels)}) AND state = '{PENDING}' AND attempts > 0"
+        with self._store.reading() as db:
+            row = db.execute(f"{_DELIVERY} WHERE {which} ORDER BY due DESC LIMIT 1", channels).fetchone()
+            return None if row is None else _delivery(row)
+
+    def settle(
+        self,
+        delivery: Delivery,
+        now: datetime,
+        *,
+        fault: bool = False,
+        notice: Optional[Callable[[Delivery, datetime], Message]] = None,
+        others: Sequence[str] = (),
+    ) -> tuple[str, str]:
+        """Write down what became of a try, and what that says of the channel; return its state before and after.
+
+        A fault stays one until something is sent: a dead network on top of it is no news. `others` are told by a
+        `notice` when a fault begins, and when it ends.
+        """
+        with self._store.writing() as db:
+            settled = None if delivery.state == PENDING else micros(now)
+            db.execute(
+                "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ?, "
+                "tried = ? WHERE id = ?",
+                (*delivery[3:5], micros(delivery.due), *delivery[6:9], settled, micros(now), delivery.id),
+            )
+            row = db.execute("SELECT state FROM channel WHERE name = ?", (delivery.channel,)).fetchone()
+            before = WORKS if row is None else str(row[0])
+            after = WORKS if delivery.state == SENT else before  # refused for its own sake: the other side answers
+            if delivery.state == PENDING:
+                after = FAULT if fault or before == FAULT else FAILING
+            if (before, after) != (WORKS, WORKS):
+                db.execute(
+                    "INSERT INTO channel (name, state, since, code, detail) VALUES (?1, ?2, ?3, ?4, ?5) "
+                    "ON CONFLICT (name) DO UPDATE SET since = CASE state WHEN ?2 THEN since ELSE ?3 END, state = ?2, "
+                    "code = ?4, detail = ?5",
+                    (delivery.channel, after, micros(now), delivery.code, delivery.detail),
+                )
+            if before != after and FAULT in (before, after) and notice is not None:
+                slots = [Slot(name, PENDING, now, urgent=True) for name in others]
+                Transaction(db).enqueue(notice(delivery, now), slots, now)
+            return before, after
+
+    def channels(self) -> dict[str, ChannelState]:
+        """Return the channels that ever failed, by name."""
+        with self._store.reading() as db:
+            rows = db.execute("SELECT name, state, since, code, detail FROM channel ORDER BY name")
+            return {row[0]: ChannelState(row[0], row[1], time_of(row[2]), row[3], row[4]) for row in rows}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return for each channel how many deliveries are in which state."""
+        found: dict[str, dict[str, int]] = {}
+        with self._store.reading() as db:
+            for name, state, count in db.execute("SELECT channel, state, count(*) FROM outbox GROUP BY 1, 2"):
+                found.setdefault(name, {})[state] = count
+        return found
+
+    def deliveries(self, states: Sequence[str] = (WAITING, PENDING, DEAD)) -> list[Delivery]:
+        """Return what waits in the outbox or was given up, oldest first."""
+        sql = f"{_DELIVERY} WHERE state IN ({_marks(states)}) ORDER BY o.id"
+        with self._store.reading() as db:
+            return [_delivery(row) for row in db.execute(sql, states)]
+
+    def retry(self, now: datetime, ids: Sequence[int] = ()) -> int:
+        """Make dead and waiting deliveries due now (all of them without ids); return how many."""
+        change = f"UPDATE outbox SET state = '{PENDING}', attempts = 0, settled = NULL, due = {micros(now)}"  # noqa: S608 - constants and a number
+        return self._amend(change, ids, everything=not ids)
+
+    def drop(self, ids: Sequence[int]) -> int:
+        """Give up deliveries for good, a digest with all that it holds: they are forgotten; return how many."""
+        count = self._amend("DELETE FROM outbox", ids, everything=False)
+        with self._store.writing() as db:
+            gone = "digest IS NOT NULL AND digest NOT IN (SELECT id FROM outbox WHERE members > 0)"
+            db.execute(f"DELETE FROM outbox WHERE {gone}")  # noqa: S608 - constants
+        return count
+
+    def _amend(self, change: str, ids: Sequence[int], *, everything: bool) -> int:
+        possible = [number for number in ids if -(2**63) <= number < 2**63]  # SQLite has no greater ones
+        which = "" if everything else f"AND id IN ({_marks(possible)})"
+        sql = f"{change} WHERE state IN ('{WAITING}', '{PENDING}', '{DEAD}') {which}"
+        with self._store.writing() as db:
+            return db.execute(sql, possible).rowcount
+
+
+_COLUMNS = "o.id, body, channel, state, attempts, due, plain, code, detail, urgent, members"
+_DELIVERY = f"SELECT {_COLUMNS} FROM outbox o JOIN alert a ON a.id = o.alert"  # noqa: S608 - constants
+# What a digest may take in: what was tried may have arrived, and what is urgent is never grouped away.
+_FRESH = f"channel = ? AND state = '{PENDING}' AND urgent = 0 AND attempts = 0 AND members = 0"
+_DUE = f"channel = ? AND state = '{WAITING}' AND grp = ? AND due <= ?"
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    number, body, channel, state, attempts, due, plain, *rest, members = row
+    code, detail, urgent = rest
+    message = load(body)
+    return Delivery(
+        number, message, channel, state, attempts, time_of(due), bool(plain), code, detail, bool(urgent), members
+    )
