@@ -19,19 +19,18 @@ import usm
 from usm import check, config, replay, report
 from usm import status as stand
 from usm.channels.console import Console
-from usm.core.alert import alert_for
-from usm.core.message import DEAD, PENDING, STATES, WAITING, Alert, Deferred, Sent
-from usm.core.model import INFO, KINDS, LOGIN, Event
+from usm.core.message import DEAD, PENDING, STATES, WAITING
+from usm.core.model import KINDS
 from usm.core.route import Route
 from usm.core.text import Look
 from usm.daemon import Monitor, is_running, outlet
-from usm.deliver import attempt
 from usm.demo import play
 from usm.errors import ConfigError, SourceError, UsmError
 from usm.host import identify, local_zone
 from usm.outbox import Outbox
 from usm.store import Store
 from usm.transport import Transport
+from usm.trial import trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,22 +160,14 @@ def test(options: argparse.Namespace) -> int:
             else "no channel is configured. " + _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
         )
         return FAILED
-    host = identify()
-    event = Event(LOGIN, now(), host.name, "sshd", "test", "192.0.2.1", method="publickey")
-    alert = (alert_for(event, host) or Alert("", event, INFO))._replace(test=True)
-    worst = OK
+    host, worst = identify(), OK
     for notify in chosen:
-        look = outlet(notify, loaded.language).look
         send = Transport(sys.stdout, proxy=notify.proxy, ca_file=notify.ca_file).send
-        receipt = attempt(notify.channel, alert, now(), look, send)
-        if isinstance(receipt, Deferred) and receipt.plain:
-            _say(f"{notify.name}: {receipt.code}: {receipt.detail}; sending it as plain text")
-            receipt = attempt(notify.channel, alert, now(), look, send, plain=True)
-        if isinstance(receipt, Sent):
-            sys.stdout.write(f"{notify.name}: sent, {receipt.note or 'the service took the message'}\n")
-        else:
-            sys.stdout.write(f"{notify.name}: NOT sent: {receipt.code}: {receipt.detail}\n")
-            worst = FAILED
+        taken, said = trial(outlet(notify, loaded.language), host, now, send)
+        for line in said[:-1]:
+            _say(line)
+        _print(said[-1])
+        worst = worst if taken else FAILED
     return worst
 
 
@@ -232,10 +223,9 @@ def status(options: argparse.Namespace) -> int:
     if store is None:
         return FAILED
     found = stand.status(store, [n.name for n in loaded.notify], running=is_running(loaded.state))
-    if options.format == "json":
-        _print(report.json_lines([report.status_json(found, local_zone())]))
-    else:
-        _print(report.status_table(found, local_zone()))
+    zone = local_zone()
+    as_json = options.format == "json"
+    _print(report.json_lines([report.status_json(found, zone)]) if as_json else report.status_table(found, zone))
     return OK if found.running else FAILED
 
 

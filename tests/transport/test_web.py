@@ -20,10 +20,10 @@ import trustme
 
 import usm
 from tests.fakes.feishu import FakeFeishu
-from usm import transport
-from usm.core.model import Post, Print, Reply, Secret
+from usm.core.message import Post, Print, Reply
+from usm.core.model import Secret
 from usm.errors import TransportError
-from usm.transport import Transport
+from usm.transport import Transport, web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +245,7 @@ def test_every_status_is_an_answer(sender: Transport) -> None:
 )
 def test_retry_after(header: Optional[str], seconds: Optional[float]) -> None:
     """Seconds are believed, up to an hour."""
-    assert transport._seconds(header) == seconds
+    assert web._seconds(header) == seconds
 
 
 def test_retry_after_is_read_from_the_reply(sender: Transport) -> None:
@@ -292,7 +292,7 @@ def test_a_trickling_reply_has_15_seconds_in_all(sender: Transport, clock: Clock
 
 def test_silence_times_out(sender: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message may have arrived, and this is said."""
-    monkeypatch.setattr(transport, "TOTAL", 0.05)
+    monkeypatch.setattr(web, "TOTAL", 0.05)
     with FakeFeishu(token=TOKEN) as fake:
         fake.script.append("hang")
         assert failure(sender, post(fake.port)) == (
@@ -466,7 +466,9 @@ def test_a_proxy_that_refuses(sender: Transport, monkeypatch: pytest.MonkeyPatch
     """It is said that it was the proxy; whether it runs at all is a case of its own."""
     with serving(answering(b"HTTP/1.1 407 Who are you\r\n\r\n")) as proxy:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy}")
-        assert failure(sender, post(443, "https", "relay.example")) == "proxy: it refused to connect"
+        assert failure(sender, post(443, "https", "relay.example")) == (
+            "proxy: user name or password not accepted: check `proxy`"
+        )
     assert failure(sender, post(443, "https", "relay.example")) == "proxy: connection refused"
 
 

@@ -1,0 +1,88 @@
+"""Syslog to a collector: UDP (RFC 5426), or octet counting over TCP (RFC 6587) and TLS (RFC 5425)."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from typing import TYPE_CHECKING, Callable, Optional
+
+from usm.core.message import Reply
+from usm.transport.reasons import CONNECT, TOTAL
+from usm.transport.web import authority
+
+if TYPE_CHECKING:
+    from usm.core.message import Datagram
+
+
+class Collector:
+    """Keeps one connection, and opens another where the collector has closed it."""
+
+    def __init__(self, monotonic: Callable[[], float], ca_file: Optional[str]) -> None:
+        self._monotonic, self._ca_file = monotonic, ca_file
+        self._socket: Optional[socket.socket] = None
+        self._place: Optional[tuple[str, int, str]] = None
+
+    def close(self) -> None:
+        """Close the connection; sending again opens a new one."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+    def send(self, request: Datagram) -> Reply:
+        """Hand the message to the network: syslog has no acknowledgement.
+
+        A collector that has closed the connection meanwhile is noticed before, not after: what is written into a
+        closed one would be lost without an error.
+        """
+        place = (request.host, request.port, request.protocol)
+        if self._socket is None or place != self._place or _is_closed(self._socket):
+            self.close()
+            self._socket, self._place = self._open(request), place
+        framed = request.data if request.protocol == "udp" else b"%d %s" % (len(request.data), request.data)
+        try:
+            self._socket.settimeout(TOTAL)
+            self._socket.sendall(framed)
+        except OSError:
+            self.close()  # half a frame may have gone out: nothing can follow it
+            raise
+        return Reply(200)
+
+    def _open(self, request: Datagram) -> socket.socket:
+        if request.protocol == "udp":
+            family, kind, number, _, address = socket.getaddrinfo(request.host, request.port, type=socket.SOCK_DGRAM)[0]
+            made = socket.socket(family, kind, number)
+            made.connect(address)  # so that a port nobody listens on is heard of
+            return made
+        plain = socket.create_connection((request.host, request.port), CONNECT)
+        if request.protocol == "tcp":
+            return plain
+        try:
+            plain.settimeout(TOTAL)
+            ca_file = None if self._ca_file is None else authority(self._ca_file)
+            return ssl.create_default_context(cafile=ca_file).wrap_socket(plain, server_hostname=request.host)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _is_closed(sock: socket.socket) -> bool:
+    """Tell whether the other side has ended the connection; a collector has nothing to say, so what it says is read."""
+    try:
+        while _readable(sock):
+            sock.settimeout(0)
+            if not sock.recv(4096):
+                return True
+    except (BlockingIOError, ssl.SSLWantReadError):  # TLS has something to say to itself, such as a new ticket
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _readable(sock: socket.socket) -> bool:
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return True
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
