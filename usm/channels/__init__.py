@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from usm.channels.apprise import Apprise
 from usm.channels.console import Console
+from usm.channels.dingtalk import DingTalk
+from usm.channels.email import Email
 from usm.channels.feishu import Feishu
+from usm.channels.slack import Slack
+from usm.channels.syslog import Syslog
+from usm.channels.telegram import Telegram
+from usm.channels.webhook import Webhook
+from usm.channels.wecom import WeCom
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,4 +57,15 @@ class Channel(Protocol):
         ...
 
 
-CHANNELS: dict[str, type[Any]] = {"feishu": Feishu, "console": Console}
+CHANNELS: dict[str, type[Any]] = {
+    "feishu": Feishu,
+    "dingtalk": DingTalk,
+    "wecom": WeCom,
+    "telegram": Telegram,
+    "slack": Slack,
+    "email": Email,
+    "webhook": Webhook,
+    "syslog": Syslog,
+    "apprise": Apprise,
+    "console": Console,
+}

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from usm.core.message import Deferred, Receipt, Rejected, Reply
 from usm.core.tame import clean
@@ -147,6 +147,23 @@ def url_problems(option: str, url: Secret, shape: str) -> Iterator[str]:
         yield f"{option}: must begin with https:// (plain http:// is accepted to this machine itself only)"
     if "@" in parts.netloc:
         yield f"{option}: must not hold a user name or password"
+
+
+def robot_problems(url: Secret, host: str, path: str, parameter: str) -> Iterator[str]:
+    """Yield what is wrong with the address of a robot that is named by one parameter of a fixed path."""
+    shape = f"https://{host}{path}?{parameter}=<{parameter.rpartition('_')[2]}>"
+    yield from url_problems("webhook_url", url, shape)
+    parts = split(url.reveal())
+    if parts is None or parts.hostname != host:
+        return
+    if parts.path != path or parts.fragment or not parse_qs(parts.query).get(parameter):
+        yield f"webhook_url: is not that of such a robot, which looks like {shape}"
+
+
+def parameter(url: Secret, name: str) -> list[str]:
+    """Return the values of a parameter in an address."""
+    parts = split(url.reveal())
+    return [] if parts is None else parse_qs(parts.query).get(name, [])
 
 
 def host_notes(option: str, url: Secret, hosts: Sequence[str], service: str) -> list[str]:

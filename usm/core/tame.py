@@ -14,9 +14,8 @@ _UNSAFE = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _TAGS = str.maketrans("<>", "\uff1c\uff1e")
-# What may be markup in some dialect of Markdown; the dialects of chat services do not say whether they know an escape.
-_MARKUP = "\\`*_{}[]()<>#+-=.!|~:/@&$\"'"
-_TWINS = str.maketrans({char: chr(ord(char) + 0xFEE0) for char in _MARKUP})
+# What opens markup within a line of Markdown; the dialects of chat services do not say whether they know an escape.
+_TWINS = str.maketrans({char: chr(ord(char) + 0xFEE0) for char in "\\`*_[]#|~"})
 # Places in a link, a mention or an entity that fall apart when a zero-width space follows. The dots are all those that
 # clients and IDNA take for one; a digit beside it counts, since 163.com is a link too.
 _JOINT = re.compile(r":(?=//)|@|&(?=#?\w)|(?<=\w)(?=[.\u3002\uff0e\uff61]\w)")
@@ -41,9 +40,12 @@ def inert(value: str) -> str:
     return _JOINT.sub("\\g<0>\u200b", value.translate(_TAGS))
 
 
-def twins(value: str) -> str:
-    """Return cleaned text in which every character that a Markdown dialect might read is its full-width twin."""
-    return value.translate(_TWINS)
+def flat(value: str) -> str:
+    """Return cleaned text, for a line of Markdown of its own, in which there is neither markup nor what `inert` breaks.
+
+    What opens markup becomes its full-width twin; the zero-width space in front keeps the line from being an item.
+    """
+    return "\u200b" + inert(value).translate(_TWINS)
 
 
 def utf8(text: str) -> int:

@@ -1,0 +1,137 @@
+"""DingTalk, custom robot. Facts: the vendor's "Custom robot access" and its error table, as noted in the docs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from urllib.parse import quote_plus
+
+from usm.channels.answers import (
+    OK,
+    REDIRECT,
+    Row,
+    coded,
+    fault,
+    host_notes,
+    http_rows,
+    json_object,
+    judge,
+    key_problems,
+    keyed,
+    keyword_problems,
+    parameter,
+    robot_problems,
+    to_json,
+)
+from usm.core.message import Deferred, Message, Post, Receipt, Reply, Sent
+from usm.core.model import Secret
+from usm.core.tame import cut, flat, inert, utf8
+from usm.core.text import Look, lines, title
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+HOST = "oapi.dingtalk.com"
+_LARGEST = 12_000  # bytes of text; the vendor takes 20,000 of the whole body, where JSON may double a character
+_BLOCKED = 600.0  # seconds for which a robot that sent too fast is blocked
+_BUSY = "DingTalk allows 20 messages a minute, and blocks the robot for ten minutes after more"
+_TOKEN = "no such robot: it was removed, or webhook_url is wrong; copy the address again"  # noqa: S105 - a text
+_FORM = "DingTalk refused the form of the message; it is sent again as plain text"
+
+REPLIES = (  # the first row that holds decides
+    REDIRECT,
+    Row(Sent(), 0, status=OK),
+    Row(Deferred("-1", "DingTalk is busy"), -1),
+    Row(Deferred("130101", _BUSY, wait=_BLOCKED), 130101),
+    Row(Deferred("410100", _BUSY, wait=_BLOCKED), 410100),
+    Row(
+        fault("310000", "keyword missing: set `keyword` to one of those in the robot's settings"),
+        310000,
+        says="keyword",
+    ),
+    Row(
+        fault("310000", "keyword missing: set `keyword` to one of those in the robot's settings"),
+        310000,
+        says="关键词",
+    ),
+    Row(fault("310000", "address refused: add this server's public address to the robot's list"), 310000, says="ip"),
+    Row(fault("310000", "signature refused: this server's clock is wrong"), 310000, says="timestamp"),
+    Row(fault("310000", "signature refused: check `secret`, and this server's clock"), 310000),
+    Row(fault("300001", _TOKEN), 300001),
+    Row(fault("300005", _TOKEN), 300005),
+    Row(fault("400101", _TOKEN), 400101),
+    Row(fault("400102", "the robot was stopped: start it again in the group's settings"), 400102),
+    Row(fault("400013", "the group is gone: add a robot to another one, and put its address into webhook_url"), 400013),
+    Row(fault("400106", "the robot was removed: add one again, and put its address into webhook_url"), 400106),
+    *(Row(Deferred(str(code), _FORM, plain=True), code) for code in range(430101, 430105)),
+    *http_rows("DingTalk", "webhook_url"),
+)
+
+
+@dataclass(frozen=True)
+class DingTalk:
+    """A custom robot of a DingTalk group. Plain text: its Markdown has no documented escape."""
+
+    # The vendor allows 20 a minute, and then blocks the robot for ten.
+    limits: ClassVar[tuple[tuple[int, float], ...]] = ((15, 60.0),)
+    digests: ClassVar[bool] = True
+
+    webhook_url: Secret = field(metadata={"help": "the robot's webhook address: whoever knows it can post"})
+    secret: Optional[Secret] = field(default=None, metadata={"help": "the robot's signature key (SEC…), if it has one"})
+    format: str = field(default="text", metadata={"help": "how messages look", "choices": ("text", "markdown")})
+    keyword: Optional[str] = field(default=None, metadata={"help": "one of the robot's keywords, if it has any"})
+
+    def endpoint(self) -> str:
+        """Return what shares one limit: the robot."""
+        return self.webhook_url.reveal()
+
+    def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Post:
+        """Return the message, signed for `now`: DingTalk refuses a signature that is more than 1 h old."""
+        is_text = plain or self.format == "text"
+        body = self._text(message, look) if is_text else self._markdown(message, look)
+        url = self.webhook_url.reveal()
+        if self.secret is not None:
+            stamp = str(int(now.timestamp() * 1000))
+            url = f"{url}&timestamp={stamp}&sign={sign(stamp, self.secret)}"
+        return Post(Secret(url), to_json({**body, "at": {"isAtAll": False}}))
+
+    def receipt(self, reply: Reply, *, plain: bool = False) -> Receipt:
+        """Return what the reply means; DingTalk tells its errors with HTTP status 200."""
+        answer = coded(json_object(reply.body), ("errcode",), ("errmsg",))
+        return judge(
+            REPLIES, reply, answer, parameter(self.webhook_url, "access_token"), plain=plain or self.format == "text"
+        )
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the settings; never the URL itself, which is a secret."""
+        found = [
+            *robot_problems(self.webhook_url, HOST, "/robot/send", "access_token"),
+            *key_problems("secret", self.secret),
+        ]
+        return [*found, *keyword_problems(self.keyword)]
+
+    def notes(self) -> list[str]:
+        """Name the host if it is not DingTalk's own."""
+        return host_notes("webhook_url", self.webhook_url, (HOST,), "DingTalk")
+
+    def _text(self, message: Message, look: Look) -> dict[str, Any]:
+        headline = title(message, look, tame=inert)
+        text = "\n".join((headline, *lines(message, look, tame=inert)))
+        return {"msgtype": "text", "text": {"content": cut(keyed(text, self.keyword, text), _LARGEST, utf8)}}
+
+    def _markdown(self, message: Message, look: Look) -> dict[str, Any]:
+        """Return Markdown of which only the title's `###` and the rows' `-` are ours: everything else is made inert."""
+        headline = title(message, look)
+        rows = lines(message, look)
+        headline = keyed(headline, self.keyword, "\n".join((headline, *rows)))
+        shown = "\n".join((f"### {flat(headline)}", *(f"- {flat(row)}" for row in rows)))
+        return {"msgtype": "markdown", "markdown": {"title": inert(headline), "text": cut(shown, _LARGEST, utf8)}}
+
+
+def sign(timestamp: str, secret: Secret) -> str:
+    """Return the signature of a message sent at `timestamp` (Unix milliseconds), as it stands in the address."""
+    text = f"{timestamp}\n{secret.reveal()}".encode()
+    return quote_plus(base64.b64encode(hmac.new(secret.reveal().encode(), text, hashlib.sha256).digest()))
