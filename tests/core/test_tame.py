@@ -9,9 +9,11 @@ from typing import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from usm.core.tame import clean, cut, inert, twins, utf8, utf16
+from usm.core.tame import clean, cut, flat, inert, utf8, utf16
 
+MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})
 UNSAFE = set("\x00\t\n\r\x1b\x7f\x85\x9b\u2028\u2029\xad\u061c\ufeff\udc80")
 UNSAFE |= {chr(n) for a, b in ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for n in range(a, b + 1)}
 
@@ -69,12 +71,12 @@ def test_no_way_around_inert(value: str) -> None:
     assert not re.search(r"[<>]|://|\w\.\w|www\.\w|@\w|&\w", inert(value))
 
 
-@given(st.text(max_size=40))
-def test_no_character_of_any_markdown_is_left_by_twins(value: str) -> None:
-    """Its twin stands for each, so that a reader still sees the name."""
-    shown = twins(value)
-    assert not set(shown) & set("\\`*_{}[]()<>#+-=.!|~:/@&$\"'")
-    assert len(shown) == len(value)
+@given(st.text("ab.:/@<>&;w*_`[]()#~|\\\\-+1! ", max_size=40))
+def test_no_markdown_is_left_in_flat_text(value: str) -> None:
+    """A real parser finds nothing but text in it, as a line and as an item of a list."""
+    for prefix in ("", "- ", "> ", "### "):
+        (line,) = [token for token in MARKDOWN.parse(prefix + flat(value)) if token.type == "inline"]
+        assert [child.type for child in line.children or ()] in (["text"], []), value
 
 
 @pytest.mark.parametrize("size", [len, utf8, utf16])

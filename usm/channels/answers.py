@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from usm.core.model import Secret
 
-OTHER = -1  # stands for every code but 0
+OTHER = "*"  # stands for every code but 0
 ANY, OK, MOVED, REFUSED, BROKEN = range(1000), range(200, 300), range(300, 400), range(400, 500), range(500, 600)
 BUSY = range(429, 430)
 Code = Union[int, str]

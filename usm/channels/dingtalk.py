@@ -26,7 +26,7 @@ from usm.channels.answers import (
     robot_problems,
     to_json,
 )
-from usm.core.message import Deferred, Message, Post, Receipt, Reply, Sent
+from usm.core.message import Deferred, Message, Post, Receipt, Rejected, Reply, Sent
 from usm.core.model import Secret
 from usm.core.tame import cut, flat, inert, utf8
 from usm.core.text import Look, lines, title
@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 HOST = "oapi.dingtalk.com"
-_LARGEST = 12_000  # bytes of text; the vendor takes 20,000 of the whole body, where JSON may double a character
+_LARGEST = 8_000  # bytes of text; the vendor takes 20,000 of the whole body, where JSON may double a character
 _BLOCKED = 600.0  # seconds for which a robot that sent too fast is blocked
 _BUSY = "DingTalk allows 20 messages a minute, and blocks the robot for ten minutes after more"
 _TOKEN = "no such robot: it was removed, or webhook_url is wrong; copy the address again"  # noqa: S105 - a text
+_KEYWORD = "keyword missing: set `keyword` to one of those in the robot's settings"
+_ADDRESS = "address refused: add this server's public address to the robot's list"
+_STALE = "signature refused: this server's clock is more than an hour off"
 _FORM = "DingTalk refused the form of the message; it is sent again as plain text"
 
 REPLIES = (  # the first row that holds decides
@@ -47,18 +50,9 @@ REPLIES = (  # the first row that holds decides
     Row(Deferred("-1", "DingTalk is busy"), -1),
     Row(Deferred("130101", _BUSY, wait=_BLOCKED), 130101),
     Row(Deferred("410100", _BUSY, wait=_BLOCKED), 410100),
-    Row(
-        fault("310000", "keyword missing: set `keyword` to one of those in the robot's settings"),
-        310000,
-        says="keyword",
-    ),
-    Row(
-        fault("310000", "keyword missing: set `keyword` to one of those in the robot's settings"),
-        310000,
-        says="关键词",
-    ),
-    Row(fault("310000", "address refused: add this server's public address to the robot's list"), 310000, says="ip"),
-    Row(fault("310000", "signature refused: this server's clock is wrong"), 310000, says="timestamp"),
+    *(Row(fault("310000", _KEYWORD), 310000, says=word) for word in ("keyword", "关键词")),
+    *(Row(fault("310000", _ADDRESS), 310000, says=word) for word in ("whitelist", "白名单")),
+    *(Row(fault("310000", _STALE), 310000, says=word) for word in ("timestamp", "过期")),
     Row(fault("310000", "signature refused: check `secret`, and this server's clock"), 310000),
     Row(fault("300001", _TOKEN), 300001),
     Row(fault("300005", _TOKEN), 300005),
@@ -66,7 +60,8 @@ REPLIES = (  # the first row that holds decides
     Row(fault("400102", "the robot was stopped: start it again in the group's settings"), 400102),
     Row(fault("400013", "the group is gone: add a robot to another one, and put its address into webhook_url"), 400013),
     Row(fault("400106", "the robot was removed: add one again, and put its address into webhook_url"), 400106),
-    *(Row(Deferred(str(code), _FORM, plain=True), code) for code in range(430101, 430105)),
+    Row(Rejected("40035", "DingTalk did not understand the message; is webhook_url that of a custom robot?"), 40035),
+    *(Row(Deferred(str(code), _FORM, plain=True), code) for code in (400105, 430101, 430102, 430103, 430104, 460101)),
     *http_rows("DingTalk", "webhook_url"),
 )
 

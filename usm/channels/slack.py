@@ -48,6 +48,7 @@ REPLIES = (  # the first row that holds decides; Slack answers with a word of pl
         Deferred("invalid_payload", _FORM, plain=True),
         "invalid_payload",
     ),
+    Row(Deferred("invalid_blocks_format", _FORM, plain=True), "invalid_blocks_format"),
     Row(Rejected("no_text", "Slack found no text in the message; please report it"), "no_text"),
     Row(
         fault("action_prohibited", "an administrator forbids it: ask to have it allowed"),

@@ -8,13 +8,14 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from usm.channels.answers import REDIRECT, Answer, Row, fault, judge, to_json, url_problems
 from usm.channels.formats import FORMATS
 from usm.core import model  # noqa: TC001 - the fields' types are read at run time
 from usm.core.alert import message_json
 from usm.core.message import Deferred, Message, Post, Receipt, Reply, Sent
+from usm.core.tame import cut
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from usm.core.text import Look
 
 _PREFIX = "whsec_"
+_LARGEST, _LONGEST = 20_000, 200  # bytes of a body, as the specification advises; characters of a value, if need be
 _KEY = range(24, 65)  # bytes of a key, says the specification
 _TYPES = {"cloudevents": "application/cloudevents+json; charset=utf-8"}
 _BUSY = "the receiver takes no more at the moment"
@@ -70,7 +72,10 @@ class Webhook:
     def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Post:  # noqa: ARG002 - there is one dress
         """Return the event, signed for `now`."""
         make = FORMATS.get(self.format)
-        body = to_json(message_json(message) if make is None else make(message, look))
+        document = message_json(message) if make is None else make(message, look)
+        body = to_json(document)
+        if len(body) >= _LARGEST:  # somebody made up a name of thousands of letters
+            body = to_json(_shortened(document))
         stamp = str(int(now.timestamp()))
         headers = [("webhook-id", message.id), ("webhook-timestamp", stamp)]
         if self.format in _TYPES:
@@ -103,6 +108,15 @@ class Webhook:
     def _keys(self) -> list[bytes]:
         """Return the keys; an empty one stands for what is none."""
         return [_key(text) for text in ("" if self.secret is None else self.secret.reveal()).split()] or [b""]
+
+
+def _shortened(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a document in which no text is long."""
+    if isinstance(value, dict):
+        return {name: _shortened(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    return cut(value, _LONGEST) if isinstance(value, str) else value
 
 
 def sign(key: bytes, identity: str, timestamp: str, body: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.message import Alert, Digest, Trouble
-from usm.core.tame import clean
+from usm.core.tame import clean, cut
 from usm.core.words import KINDS, METHODS, REASONS, TITLES, UNITS, WORDS
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Tame = Callable[[str], str]
 Rows = list[tuple[str, str]]
+_HEADLINE = 200  # characters of a title that a template makes
 _SHORT = 40  # code points of a name in a digest, where twenty stand side by side
 DIGEST, TROUBLE, MENDED = "digest", "trouble", "mended"
 # The facts that a template may name. Absent ones are "-".
@@ -96,7 +97,7 @@ def title(message: Message, look: Look, *, tame: Tame = str) -> str:
         return words["mended" if message.mended else "trouble"].format(tame(clean(message.channel)))
     text = _title(message, look.language)
     if look.title is not None:
-        text = _filled(look.title, message, look, tame).partition("\n")[0]
+        text = cut(_filled(look.title, message, look, tame).partition("\n")[0], _HEADLINE)
     return words["test"].format(text) if message.test else text
 
 
