@@ -17,9 +17,9 @@ from usm.channels.feishu import REPLIES, Feishu, sign
 from usm.core import model
 from usm.core.message import Alert, Deferred, Rejected, Reply, Sent
 from usm.core.model import Event, Secret
-from usm.core.words import LANGUAGES
 from usm.core.tame import inert
 from usm.core.text import Look, plain_text
+from usm.core.words import LANGUAGES
 
 NOW = datetime(2026, 11, 23, 2, 5, 7, tzinfo=timezone.utc)
 ZH, EN = Look("zh", timezone(timedelta(hours=8))), Look("en", timezone.utc)

@@ -1,0 +1,99 @@
+"""DingTalk: what is sent, its signature, and what the settings may be. The rest is in test_channels.py."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TYPE_CHECKING
+
+import pytest
+
+from tests.channels.samples import EN, MESSAGES, NOW, ZH
+from usm.channels.dingtalk import DingTalk, sign
+from usm.core.model import Secret
+
+if TYPE_CHECKING:
+    from usm.core.text import Look
+    from usm.core.message import Message
+
+URL = "https://oapi.dingtalk.com/robot/send?access_token=made-up-token"
+
+
+def ding(**settings: Any) -> DingTalk:  # noqa: ANN401 - any field
+    """Return a channel."""
+    return DingTalk(**{"webhook_url": Secret(URL), **settings})
+
+
+def body(channel: DingTalk, message: Message, look: Look, *, plain: bool = False) -> Any:  # noqa: ANN401 - JSON
+    """Return what is sent."""
+    return json.loads(channel.request(message, NOW, look, plain=plain).body)
+
+
+def test_a_login_is_a_text() -> None:
+    """Literally; nobody is mentioned."""
+    assert body(ding(), MESSAGES["login"], ZH) == {
+        "msgtype": "text",
+        "text": {
+            "content": "用户登录通知\n服务器：web01\n服务器IP：192.0.2.10\n用户名：alice\nIP地址：203.0.113.5\n"
+            "登录时间：2026-11-25 10:00:00\n登录方式：公钥（publickey）\n端口：43867\n"
+            "密钥：SHA256:WOYw2sMJ4B4KKf95wk8CAElK0iyEy5hL9KKD7YXVMME"
+        },
+        "at": {"isAtAll": False},
+    }
+
+
+def test_a_fault_in_markdown() -> None:
+    """Only the title's signs and the rows' are ours; where Markdown was refused the same goes as text."""
+    channel = ding(format="markdown")
+    sent = body(channel, MESSAGES["fault"], EN)
+    assert sent["markdown"]["title"] == "Notification channel fails: feishu"
+    assert sent["markdown"]["text"].replace("\u200b", "").splitlines()[:3] == [
+        "### Notification channel fails: feishu",
+        "- Server: web01",
+        "- Server IP: 192.0.2.10",
+    ]
+    assert body(channel, MESSAGES["fault"], EN, plain=True)["msgtype"] == "text"
+
+
+def test_the_signature_of_the_vendors_example() -> None:
+    """Key and text are the other way round than Feishu's."""
+    assert sign("1599360473000", Secret("SECdemo")) == "tGWkA5eQOQNCNPDgphtxIoNLO%2B%2FgD8Lcb705KQoRzeY%3D"
+    request = ding(secret=Secret("SECdemo")).request(MESSAGES["login"], NOW, ZH)
+    assert f"&timestamp={int(NOW.timestamp())}000&sign=" in request.url.reveal()
+    assert ding().request(MESSAGES["login"], NOW, ZH).url == Secret(URL)
+
+
+def test_the_keyword_is_put_in_front_where_it_is_missing() -> None:
+    """A text that has it stays as it is."""
+    assert body(ding(keyword="监控"), MESSAGES["digest"], ZH)["text"]["content"].startswith("监控 用户会话汇总")
+    assert body(ding(keyword="汇总"), MESSAGES["digest"], ZH)["text"]["content"].startswith("用户会话汇总")
+    marked = body(ding(keyword="监控", format="markdown"), MESSAGES["digest"], ZH)["markdown"]
+    assert (marked["title"].startswith("监控 "), "监控 " in marked["text"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"webhook_url": Secret("https://oapi.dingtalk.com/robot/send")}, "webhook_url: is not that of such a robot"),
+        ({"webhook_url": Secret(f"{URL}#x")}, "webhook_url: is not that of such a robot"),
+        ({"webhook_url": Secret("http://relay.example.com/x")}, "webhook_url: must begin with https://"),
+        ({"webhook_url": Secret("nonsense")}, "webhook_url: is not a web address"),
+        ({"webhook_url": Secret("https://[")}, "webhook_url: is not a web address"),
+        ({"webhook_url": Secret("https://u:p@relay.example.com/x")}, "webhook_url: must not hold a user name"),
+        ({"secret": Secret("a b")}, "secret: must be the robot's signature key"),
+        ({"keyword": " "}, "keyword: must be one line"),
+    ],
+)
+def test_what_is_wrong_is_said(settings: dict[str, Any], problem: str) -> None:
+    """With the key in front, and without the address."""
+    (found,) = ding(**settings).problems()
+    assert found.startswith(problem)
+    assert "made-up-token" not in found
+
+
+def test_what_is_right_is_not_said() -> None:
+    """A relay is allowed, and named."""
+    assert (ding().problems(), ding().notes()) == ([], [])
+    relay = ding(webhook_url=Secret("https://relay.example.com/x"))
+    assert relay.problems() == []
+    assert relay.notes() == ["webhook_url: sends to relay.example.com, which is not DingTalk's own host"]
+    assert ding(webhook_url=Secret("https://[")).notes() == []
