@@ -28,6 +28,7 @@ def test_it_has_one_dress_nothing_to_set_and_no_limits() -> None:
     look = Look("zh", timezone.utc)
     assert channel.request(ALERT, NOW, look, plain=True) == channel.request(ALERT, NOW, look)
     assert (channel.limits, channel.problems(), channel.notes()) == ((), [], [])
+    assert channel.endpoint() == Console().endpoint()
 
 
 def test_only_what_was_written_is_sent() -> None:

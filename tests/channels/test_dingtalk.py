@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,8 @@ from usm.channels.dingtalk import DingTalk, sign
 from usm.core.model import Secret
 
 if TYPE_CHECKING:
-    from usm.core.text import Look
     from usm.core.message import Message
+    from usm.core.text import Look
 
 URL = "https://oapi.dingtalk.com/robot/send?access_token=made-up-token"
 

@@ -1,6 +1,6 @@
 """Messages for programs, in the vocabularies that SIEMs know: ECS, OCSF, CloudEvents.
 
-Sources: the Elastic Common Schema 9 (field reference), OCSF 1.x (class 3002 Authentication, and the base event),
+Sources: the Elastic Common Schema 9 (field reference), OCSF 1.8 (class 3002 Authentication, and the base event),
 CloudEvents 1.0 (JSON format). What a vocabulary has no field for goes to `labels` (ECS) and `unmapped` (OCSF).
 """
 
@@ -136,7 +136,7 @@ def ocsf(message: Message, look: Look) -> dict[str, Any]:
         "severity_id": _SEVERITY[message.severity],
         "message": title(message, look),
         "metadata": {
-            "version": "1.3.0",
+            "version": "1.8.0",
             "uid": message.id,
             "product": {"name": _PRODUCT, "vendor_name": _PRODUCT, "version": usm.__version__},
         },
@@ -159,7 +159,7 @@ def ocsf(message: Message, look: Look) -> dict[str, Any]:
         count=e.count,
         user=_known(name=e.user or "", full_name=e.person),
         service={"name": e.service},
-        device={"hostname": e.host, "type_id": 1, **_known(ip=message.address)},
+        dst_endpoint={"hostname": e.host, **_known(ip=message.address)},
         session=_known(
             uid=e.session,
             terminal=e.tty,
@@ -174,6 +174,8 @@ def ocsf(message: Message, look: Look) -> dict[str, Any]:
         event["src_endpoint"] = _known(ip=e.source_ip, port=e.source_port)
     if e.method is not None:
         event.update(auth_protocol_id=99, auth_protocol=e.method)
+    if e.kind == model.PRIVILEGE:
+        event.update(account_switch_type_id=1, account_switch_type="Substitute User")
     if e.kind == model.LOGOUT:
         event.update(
             _known(status_detail=e.end_reason, duration=None if e.duration is None else round(e.duration * 1e3))
