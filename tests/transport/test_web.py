@@ -20,6 +20,7 @@ import trustme
 
 import usm
 from tests.fakes.feishu import FakeFeishu
+from tests.fakes.proxy import FakeProxy
 from usm.core.message import Post, Print, Reply
 from usm.core.model import Secret
 from usm.errors import TransportError
@@ -543,3 +544,51 @@ def test_a_terminal_that_is_gone() -> None:
             Transport(pipe).send(Print("x"))
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)  # what is still buffered must go somewhere
     os.close(writing)
+
+
+@pytest.mark.parametrize("password", [None, "p%40ss"])
+def test_a_configured_proxy_is_used_for_every_host(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: Optional[str]
+) -> None:
+    """A real one, with and without a password, whatever the environment says; TLS goes through it to the other end."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with serving(tls(authority, "hooks.example")) as port, FakeFeishu(token=TOKEN) as fake:
+        routes = {f"hooks.example:{port}": ("127.0.0.1", port)}
+        with FakeProxy(user=password and "usm", password="p@ss", routes=routes) as proxy:
+            address = f"http://{f'usm:{password}@' if password else ''}127.0.0.1:{proxy.port}"
+            sender = Transport(io.StringIO(), proxy=Secret(address), ca_file=str(tmp_path / "ca.pem"))
+            assert sender.send(post(port, "https", "hooks.example")) == Reply(200, b'{"code":0}')
+            assert sender.send(post(fake.port)).status == 200  # plain HTTP to this machine, too
+            sender.close()
+            assert [passage.status for passage in proxy.passages] == [200, 200]
+
+
+def test_a_proxy_that_does_not_accept_the_password(authority: trustme.CA) -> None:
+    """It is said, without the password."""
+    with serving(tls(authority, "hooks.example")) as port, FakeProxy(user="usm", password="p@ss") as proxy:
+        sender = Transport(io.StringIO(), proxy=Secret(f"http://usm:wr0ng@127.0.0.1:{proxy.port}"))
+        assert failure(sender, post(port, "https", "hooks.example")) == (
+            "proxy: user name or password not accepted: check `proxy`"
+        )
+        sender.close()
+
+
+def test_a_ca_file_wins_over_the_environment(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one without certificates is named."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
+    (tmp_path / "empty.pem").write_text("nothing\n")
+    with serving(tls(authority, "localhost")) as port:
+        sender = Transport(io.StringIO(), ca_file=str(tmp_path / "ca.pem"))
+        assert sender.send(post(port, "https", "localhost")).status == 200
+        sender.close()
+        for name in ("empty.pem", "none.pem"):
+            wrong = Transport(io.StringIO(), ca_file=str(tmp_path / name))
+            assert failure(wrong, post(port, "https", "localhost")) == (
+                f"ca_file: {tmp_path}/{name} can't be read, or holds no certificates in PEM"
+            )

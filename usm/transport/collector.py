@@ -36,10 +36,11 @@ class Collector:
         closed one would be lost without an error.
         """
         place = (request.host, request.port, request.protocol)
-        if self._socket is None or place != self._place or _is_closed(self._socket):
+        stream = request.protocol != "udp"  # of a datagram's loss the next one hears, as an error
+        if self._socket is None or place != self._place or (stream and _is_closed(self._socket)):
             self.close()
             self._socket, self._place = self._open(request), place
-        framed = request.data if request.protocol == "udp" else b"%d %s" % (len(request.data), request.data)
+        framed = b"%d %s" % (len(request.data), request.data) if stream else request.data
         try:
             self._socket.settimeout(TOTAL)
             self._socket.sendall(framed)

@@ -27,10 +27,10 @@ _REASONS = {
     "RemoteDisconnected": _RESET,
     "ConnectionResetError": _RESET,
     "BrokenPipeError": _RESET,
-    "SMTPServerDisconnected": _RESET,
     "timeout": _SLOW,  # socket.timeout until Python 3.9
     "TimeoutError": _SLOW,
     "ReadTimeoutError": _SLOW,
+    "SMTPServerDisconnected": _RESET,
     "MissingSchema": _INVALID,
     "InvalidSchema": _INVALID,
     "InvalidURL": _INVALID,
