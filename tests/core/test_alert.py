@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from usm.core.alert import alert_for, dump, event_json, load
+from tests.channels.samples import MESSAGES
+from usm.core.alert import alert_for, dump, event_json, load, message_json
 from usm.core.model import END_REASONS, Event, Host
 
 TIME = datetime(2026, 11, 23, 10, 5, 7, 123456, tzinfo=timezone(timedelta(hours=8)))
@@ -134,3 +135,22 @@ def test_what_happened_while_nobody_watched_is_marked() -> None:
     assert alert is not None
     assert alert.late
     assert load(dump(alert)) == alert
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_every_message_comes_back_from_the_outbox(name: str) -> None:
+    """As it was, whatever kind it is."""
+    assert load(dump(MESSAGES[name])) == MESSAGES[name]
+
+
+def test_messages_that_are_not_about_one_event_have_kinds_of_their_own() -> None:
+    """For programs: sums as numbers, what is not known as null."""
+    digest, fault = message_json(MESSAGES["digest"]), message_json(MESSAGES["fault"])
+    assert (digest["kind"], digest["total"], digest["kinds"]) == ("digest", 314, {"login": 158, "logout": 156})
+    assert digest["users"] == {
+        "named": [{"value": "deploy", "count": 300}, {"value": None, "count": 4}],
+        "others": 3,
+        "rest": 10,
+    }
+    assert (fault["kind"], fault["channel"], fault["code"], fault["mended"]) == ("channel", "feishu", "19021", False)
+    assert fault["time"] == "2026-11-25T02:00:00+00:00"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usm.core.backoff import CAP, FAULT, budget_wait, delay
+from usm.core.backoff import CAP, FAULT, budget_wait, capacity, delay, reserved
 
 
 def test_the_wait_doubles_up_to_five_minutes() -> None:
@@ -69,3 +70,37 @@ def test_no_window_ever_holds_more_than_its_limit(gaps: list[float]) -> None:
     for count, seconds in LIMITS:
         for first, last in zip(sent, sent[count:]):
             assert last - first >= seconds - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        (((4, 1.0), (80, 60.0)), ((3, 1.0), (60, 60.0))),
+        (((1, 1.0), (18, 60.0)), ((1, 1.0), (14, 60.0))),
+        (((2, 5.0),), ((1, 5.0),)),
+        ((), ()),
+    ],
+)
+def test_a_quarter_is_kept_for_what_is_critical(
+    limits: tuple[tuple[int, float], ...], left: tuple[tuple[int, float], ...]
+) -> None:
+    """At least one, but never the only one."""
+    assert reserved(limits) == left
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from([1.0, 3.0, 10.0, 60.0])), min_size=1, max_size=2),
+    st.lists(st.floats(0, 60), max_size=8),
+)
+def test_the_room_that_is_left_can_be_used(limits: list[tuple[int, float]], ages: list[float]) -> None:
+    """As many messages as are promised do go out within the horizon, at the pace that the limits allow."""
+    now, horizon = 1000.0, 10.0
+    sent: list[float] = []
+    for time in sorted(now - age for age in ages):  # what was sent kept the limits, too
+        if budget_wait(sent, time, limits) <= 0:
+            sent.append(time)
+    room, at = capacity(sent, now, limits, horizon), now
+    for _ in range(room):
+        at += max(0.0, budget_wait(sent, at, limits))
+        sent.append(at)
+    assert at <= now + horizon + 1e-6

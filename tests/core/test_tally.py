@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from usm.core.decode import Stamps, decode_syslog
+from usm.core.model import Failure
 from usm.core.recognize import recognize
 from usm.core.sieve import Fold, sift
-from usm.core.tally import tally
+from usm.core.tally import tally, untally
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 
@@ -61,3 +62,14 @@ def test_one_line_without_a_time_hides_no_others() -> None:
     for first, last in ((line, strange), (strange, line)):
         (failure,) = tally([], [Fold(b"192.0.2.1", {b"password for a": 2}, first, last)], Stamps(timezone.utc, NOW))
         assert (failure.time, failure.until, failure.who[0][3]) == (failure.time, failure.time, 2)
+
+
+def test_a_failure_is_told_by_its_accounts() -> None:
+    """Each with how often it was tried; the sum is that of the failure."""
+    who = (("root", "password", False, 5), ("", None, True, 2))
+    one = Failure("web01", "sshd", "203.0.113.5", NOW, NOW + timedelta(seconds=9), who)
+    root, nobody = untally(one)
+    assert (root.user, root.method, root.count, root.until) == ("root", "password", 5, NOW + timedelta(seconds=9))
+    assert (nobody.user, nobody.method, nobody.invalid_user, nobody.count) == (None, None, True, 2)
+    assert {event.kind for event in (root, nobody)} == {"failed"}
+    assert untally(one._replace(until=NOW))[0].until is None

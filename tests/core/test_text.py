@@ -7,11 +7,12 @@ from typing import Optional
 
 import pytest
 
+from tests.channels.samples import DIGEST, FAULT
 from usm.core import model, text, words
-from usm.core.message import Alert
+from usm.core.message import Alert, Message, Top
 from usm.core.model import Event
 from usm.core.tame import inert
-from usm.core.text import Look, duration, facts, plain_text, title
+from usm.core.text import Look, duration, facts, lines, plain_text, title
 
 CST = timezone(timedelta(hours=8))
 START = datetime(2026, 11, 23, 2, 5, 7, 123456, tzinfo=timezone.utc)
@@ -229,3 +230,148 @@ def test_every_value_is_cleaned(language: str) -> None:
     shown = facts(alert(event, address=bad), Look(language, CST))
     assert len(shown) == 12
     assert all(len(value) <= 128 and value.isprintable() for _, value in shown)
+
+
+# What is not about one event
+
+
+def test_a_digest_in_both_languages() -> None:
+    """How many of what, who, from where, from when to when, and where the rest is."""
+    zh, en = (plain_text(DIGEST, Look(language, CST)).splitlines() for language in ("zh", "en"))
+    assert zh == [
+        "用户会话汇总（共314条）",
+        "服务器：web01",
+        "服务器IP：192.0.2.10",
+        "事件总数：314",
+        "事件类型：登录 ×158, 登出 ×156",
+        "其中异常：2",
+        "时间范围：2026-11-25 10:00:00 至 2026-11-25 10:34:00",
+        "用户：deploy ×300, 未知 ×4, 其余3个 ×10",
+        "来源：203.0.113.5 ×310, 本地 ×4",
+        "更多：在该服务器上运行 usm sessions --all",
+    ]
+    assert en[0] == "User sessions: 314 events"
+    assert en[7:] == [
+        "Users: deploy ×300, unknown ×4, 3 more ×10",
+        "From: 203.0.113.5 ×310, local ×4",
+        "More: run this on the server: usm sessions --all",
+    ]
+    several = DIGEST._replace(hosts=Top((("web01", 300), ("web02", 14))), abnormal=0)
+    assert dict(facts(several, Look("en", CST)))["Servers"] == "web01 ×300, web02 ×14"
+    assert "Abnormal" not in dict(facts(several, Look("en", CST)))
+
+
+def test_a_fault_and_its_end_in_both_languages() -> None:
+    """Which channel, what is wrong, what to do, and that nothing is lost."""
+    assert plain_text(FAULT, Look("zh", CST)).splitlines() == [
+        "通知渠道异常：feishu",
+        "服务器：web01",
+        "服务器IP：192.0.2.10",
+        "通知渠道：feishu",
+        "时间：2026-11-25 10:00:00",
+        "错误码：19021",
+        "原因与处理：signature refused",
+        "处理：消息已保留；修正后自动补发（查看：usm outbox）",
+    ]
+    assert plain_text(FAULT._replace(mended=True), Look("en", CST)).splitlines() == [
+        "Notification channel works again: feishu",
+        "Server: web01",
+        "Server IP: 192.0.2.10",
+        "Channel: feishu",
+        "Time: 2026-11-25 10:00:00",
+        "Messages: what had to wait is being sent now",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (alert(LOGIN), "login"),
+        (alert(SUDO), "privilege"),
+        (alert(LOGOUT, model.WARNING), "warning"),
+        (alert(LOGIN, model.CRITICAL), "critical"),
+        (DIGEST, "warning"),
+        (DIGEST._replace(severity=model.INFO), "digest"),
+        (FAULT, "trouble"),
+        (FAULT._replace(mended=True), "mended"),
+    ],
+)
+def test_what_decides_a_colour(message: Message, expected: str) -> None:
+    """How grave it is, else what it is."""
+    assert text.tone(message) == expected
+
+
+# Templates
+
+
+def test_a_template_may_name_every_fact() -> None:
+    """What is not known is a dash."""
+    body = "\n".join(f"{name}=${{{name}}}" for name in text.FACTS)
+    shown = dict(line.split("=", 1) for line in lines(alert(LOGIN), Look("en", CST, body=body)))
+    assert shown == {
+        "title": "User login",
+        "kind": "login",
+        "severity": "info",
+        "host": "web01",
+        "address": "10.0.0.1",
+        "service": "sshd",
+        "user": "alice",
+        "person": "-",
+        "comment": "-",
+        "source_ip": "203.0.113.5",
+        "source_port": "43867",
+        "method": "publickey",
+        "key": "SHA256:abc+/d",
+        "tty": "-",
+        "pid": "125",
+        "session": "s",
+        "time": "2026-11-23 10:05:07",
+        "start": "-",
+        "until": "-",
+        "duration": "-",
+        "end_reason": "-",
+        "reason": "-",
+        "target": "-",
+        "command": "-",
+        "count": "1",
+    }
+    out = Look("en", CST, body="$reason after $duration, since $start")
+    assert lines(alert(LOGOUT), out) == ["logged out normally after 1h 2m 3s, since 2026-11-23 10:05:07"]
+
+
+def test_a_template_is_filled_with_lines_that_are_harmless() -> None:
+    """A name adds no line of its own, names no other fact, and is made inert as everywhere."""
+    look = Look("en", CST, title="$user on $host\nsecond line", body="$user\n$$HOME")
+    evil = alert(LOGIN._replace(user="$host\nevil.com <b>"))
+    assert title(evil, look, tame=inert) == "$host\ufffdevil\u200b.com ＜b＞ on web01"
+    assert lines(evil, look, tame=inert) == ["$host\ufffdevil\u200b.com ＜b＞", "$HOME"]
+
+
+def test_a_template_leaves_marks_and_digests_as_they_are() -> None:
+    """A trial stays marked; what is not about one event has words of ours; a title has an end."""
+    look = Look("en", CST, title="$user" * 10, body="x")
+    assert title(alert(LOGIN, test=True), look).startswith("[Test message] alicealice")
+    assert title(DIGEST, look) == "User sessions: 314 events"
+    assert len(lines(FAULT, look)) > 1
+    assert len(title(alert(LOGIN._replace(user="x" * 128)), look)) == 200
+
+
+@pytest.mark.parametrize(
+    ("template", "unknown"),
+    [
+        ("$user ${host} $$5", []),
+        ("$usr and ${hots}x", ["usr", "hots"]),
+        ("100$ or $5", ["$", "$"]),
+        ("$", ["$"]),
+        ("${user", ["$"]),
+    ],
+)
+def test_what_no_fact_is_called(template: str, unknown: list[str]) -> None:
+    """It is found when the configuration is read, not when somebody logs in."""
+    assert text.unknown_facts(template) == unknown
+
+
+def test_an_address_with_a_zone_is_made_inert() -> None:
+    """A link to an address is harmless; the zone behind it may be anything."""
+    event = LOGIN._replace(source_ip="fe80::1%<b>")
+    assert dict(facts(alert(event), Look("en", CST), tame=inert))["IP address"] == "fe80::1%＜b＞"

@@ -55,10 +55,11 @@ def _days(text: str) -> frozenset[int]:
     """Return the days of `mon-fri, sun`; none at all where one of them is no day."""
     found: set[int] = set()
     for part in text.replace(" ", "").split(","):
-        first, _, last = part.partition("-")
-        if first not in DAYS or (last or first) not in DAYS:
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if first not in DAYS or last not in DAYS:
             return frozenset()
-        begin, end = DAYS.index(first), DAYS.index(last or first)
+        begin, end = DAYS.index(first), DAYS.index(last)
         found.update((begin + step) % _WEEK for step in range((end - begin) % _WEEK + 1))
     return frozenset(found)
 
