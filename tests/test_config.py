@@ -151,12 +151,13 @@ def test_the_shipped_example_loads_and_so_does_what_it_comments_out(write: Write
 def test_both_files_of_the_older_tool_load(name: str) -> None:
     """Whoever comes from the Go tool keeps the file."""
     loaded = load(str(DATA / name))
-    assert loaded.notify == (Notify("feishu", "feishu", Feishu(Secret(URL)), FEISHU_LIMITS),)
+    assert loaded.notify[0] == Notify("feishu", "feishu", Feishu(Secret(URL)), FEISHU_LIMITS, Route("feishu"))
+    assert [n.type for n in loaded.notify] == (["feishu"] if "top" in name else ["feishu", "dingtalk", "email"])
     assert loaded.log_file == "/var/log/auth.log"
 
 
 def test_what_is_not_honoured_of_the_older_tool_is_named_once() -> None:
-    """One warning for each key without a meaning here and each channel that is missing; none for what is off."""
+    """One warning for each key without a meaning here; none for what is off."""
     warnings = [w.split(": ", 1)[1] for w in load(str(DATA / "old-notify.yaml")).warnings]
     old = "belongs to the older tool's hardware monitors and has no meaning here; remove it"
     assert warnings == [
@@ -165,8 +166,6 @@ def test_what_is_not_honoured_of_the_older_tool_is_named_once() -> None:
         f"monitor.tcp: {old}",
         f"monitor.hardware: {old}",
         f"monitor.heartbeat: {old}",
-        "notify.dingtalk: this version can't send to dingtalk yet; no message goes there",
-        "notify.email: this version can't send to email yet; no message goes there",
     ]
     assert load(str(DATA / "old-top.yaml")).warnings == ()
 
@@ -297,8 +296,9 @@ def test_ten_mistakes_are_ten_problems_at_once() -> None:
         "ten-mistakes.yaml: monitor.source: must be one of auto, journal, file; did you mean `file`?",
         "ten-mistakes.yaml: monitor.log_file: must be `auto` or an absolute path such as /var/log/auth.log",
         "ten-mistakes.yaml: state: must be text, not a number",
-        "ten-mistakes.yaml: notify.feishu.colour: is no key that is known here; known are type, enabled, rate, "
-        "webhook_url, secret, format, keyword, webhook_url_file, secret_file",
+        "ten-mistakes.yaml: notify.feishu.colour: is no key that is known here; known are webhook_url, secret, format, "
+        "keyword, webhook_url_file, secret_file, type, enabled, rate, language, title, body, proxy, proxy_file, ca_file, "
+        "only, except, quiet_hours, group_by, group_wait, group_interval",
         "ten-mistakes.yaml: notify.feishu.webhook_url: must be text, not a number; put it in quotes",
         "ten-mistakes.yaml: notify.feishu.secret: must be text, not a number; put it in quotes",
         "ten-mistakes.yaml: notify.feishu.format: must be one of card, text",
