@@ -8,7 +8,7 @@ PREFIX ?= /usr/local
 NAME := user-session-monitor
 APP := $(PREFIX)/lib/$(NAME)
 CONFIG := /etc/$(NAME)
-MODULES := usm usm/core usm/core/programs usm/sources usm/channels
+MODULES := usm usm/core usm/core/programs usm/sources usm/channels usm/transport
 KILLS ?= 200
 
 .PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test record fuzz bench clean install uninstall install-service

@@ -117,7 +117,7 @@ def test_quiet_hours_end_in_the_morning() -> None:
 
 def test_groups_have_names_that_no_value_can_imitate() -> None:
     """What is in `group_by` makes the group; a program is never grouped."""
-    rules = {"group_by": ("user", "severity"), "group_wait": 5.0, "group_interval": 60.0}
+    rules: Any = {"group_by": ("user", "severity"), "group_wait": 5.0, "group_interval": 60.0}
     found = slot(alert(), **rules)
     assert found == Slot("c", WAITING, NOW + timedelta(seconds=5), group='["by", "alice", "info"]', interval=60.0)
     names = {slot(alert(user=user), **rules) for user in ("a", 'a", "info', None, "null", "quiet", "failed")}
