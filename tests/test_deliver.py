@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from tests.support import alert_of, slots
+from usm import deliver, outbox
 from usm.core.alert import alert_for
 from usm.core.message import (
     DEAD,
@@ -743,3 +744,17 @@ def test_what_should_be_known_of_a_sent_message_is_told_once(store: Store, caplo
     work(worker_for(service, store), service.clock, 10)
     assert [r.getMessage() for r in caplog.records] == ["feishu: one of two recipients was refused"]
     assert left(store) == []
+
+
+def test_a_flood_beyond_one_digest_is_several_in_their_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the budget allows; what came later does not go before them, after a failure either."""
+    monkeypatch.setattr(outbox, "LARGEST", 100)
+    monkeypatch.setattr(deliver, "LARGEST", 100)
+    service = FakeService(script=deque([Sent(), TransportError("reset")]))
+    enqueue(store, 250)
+    worker = worker_for(service, store, limits=FEISHU)
+    work(worker, service.clock, 20)
+    enqueue(store, 1, first=251)
+    work(worker, service.clock, 100)
+    assert service.numbers() == ["digest of 100", "digest of 100", "digest of 100", "digest of 50", "251"]
+    assert Outbox(store).counts() == {"feishu": {"grouped": 250, "sent": 4}}

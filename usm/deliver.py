@@ -32,7 +32,7 @@ from usm.core.message import (
 )
 from usm.core.model import CRITICAL, NOTICE, Host
 from usm.errors import StoreError, TransportError
-from usm.outbox import Outbox
+from usm.outbox import LARGEST, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,8 +194,8 @@ class Worker:
         room = capacity(self._tries, now.timestamp(), reserved(outlet.limits), SOON)
         if self._outbox.backlog(outlet.name, room + 1) <= room:
             return delivery
-        self._outbox.gather(outlet.name, now)
-        self._calm[outlet.name] = now + timedelta(seconds=outlet.interval)
+        if self._outbox.gather(outlet.name, now) < LARGEST:  # else there is more of it, for another digest
+            self._calm[outlet.name] = now + timedelta(seconds=outlet.interval)
         return self._outbox.first(outlet.name) or delivery
 
     def _deliver(self, outlet: Outlet, delivery: Delivery, now: datetime) -> None:

@@ -105,14 +105,16 @@ class Outbox:
             if len(numbers) > 1:
                 bodies = db.execute(f"SELECT body FROM outbox o JOIN alert a ON a.id = o.alert {chosen}", values)  # noqa: S608
                 made = digest(alert for (body,) in bodies if isinstance(alert := load(body), Alert))
+                # The digest takes the place of the first, so that nothing that came later goes before it.
+                first = numbers[0]
+                copied = "channel, state, attempts, due, plain, urgent, grp, alert"
+                sql = f"INSERT INTO outbox ({copied}) SELECT {copied} FROM outbox WHERE id = ?"  # noqa: S608 - constants
+                numbers[0] = db.execute(sql, (first,)).lastrowid
                 body = db.execute("INSERT INTO alert (body) VALUES (?)", (dump(made),)).lastrowid
-                sql = (
-                    "INSERT INTO outbox (alert, channel, state, attempts, due, plain, urgent, grp, members) "
-                    "VALUES (?, ?, ?, 0, ?, 0, 0, ?, ?)"
-                )
-                whole = db.execute(sql, (body, channel, PENDING, micros(now), group, len(numbers))).lastrowid
+                sql = f"UPDATE outbox SET alert = ?, state = '{PENDING}', due = ?, members = ? WHERE id = ?"  # noqa: S608
+                db.execute(sql, (body, micros(now), len(numbers), first))
                 change = f"UPDATE outbox SET state = '{GROUPED}', digest = ?, settled = ? WHERE id = ?"  # noqa: S608
-                db.executemany(change, ((whole, micros(now), number) for number in numbers))
+                db.executemany(change, ((first, micros(now), number) for number in numbers))
             return len(numbers)
 
     def tried_since(self, channels: Sequence[str], since: datetime) -> list[datetime]:
