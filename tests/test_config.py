@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usm import config
+from usm.channels import CHANNELS
 from usm.channels.console import Console
 from usm.channels.feishu import Feishu
 from usm.config import Config, Notify, load
@@ -142,7 +143,7 @@ def test_the_shipped_example_loads_and_so_does_what_it_comments_out(write: Write
     bare = "\n".join(line.removeprefix("# ") for line in body.splitlines())
     bare = bare.replace("the robot's signing secret", "made-up")
     loaded = load(write(bare))
-    assert [n.name for n in loaded.notify] == ["feishu", "night-shift", *list(config.CHANNELS)[1:-1]]
+    assert [n.name for n in loaded.notify] == ["feishu", "night-shift", *list(CHANNELS)[1:-1]]
     assert (loaded.state, loaded.pidfile) == (config.DEFAULT_STATE, config.DEFAULT_PIDFILE)
     assert [w for w in loaded.warnings if "apprise" not in w] == []
 

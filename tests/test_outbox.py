@@ -247,6 +247,16 @@ def test_a_group_is_told_after_its_wait_and_then_after_its_interval(tmp_path: Pa
     assert [d for d in due(outbox) if d > 11] == [65, 65, 145]
 
 
+def test_a_retry_of_everything_leaves_groups_their_time(tmp_path: Path) -> None:
+    """Whoever wants them now names them: quiet hours are not over because something else was mended."""
+    store = Store(str(tmp_path / "state.db"))
+    outbox = Outbox(store)
+    grouped(store, 0)
+    assert outbox.retry(NOW) == 0
+    assert outbox.retry(NOW, [1]) == 1
+    assert [d.state for d in outbox.deliveries()] == [PENDING]
+
+
 def test_a_clock_set_back_does_not_hold_a_group_for_hours(tmp_path: Path) -> None:
     """An interval is the longest that a new alert waits beyond its own time."""
     store = Store(str(tmp_path / "state.db"))

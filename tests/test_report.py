@@ -143,3 +143,9 @@ def test_json_lines_are_one_object_a_line() -> None:
     assert text == '{"user": "王\\n小"}\n{"user": null}'
     assert [json.loads(line)["user"] for line in text.splitlines()] == ["王\n小", None]
     assert json_lines([]) == ""
+
+
+def test_what_a_rule_kept_back_names_the_rule() -> None:
+    """And nothing else: there was no answer."""
+    kept = delivery("suppressed", "ignore: rule 1", None)
+    assert outbox_table([kept], UTC, "en").splitlines()[1].endswith("  ignore: rule 1")

@@ -189,24 +189,26 @@ class Outbox:
             return [_delivery(row) for row in db.execute(sql, states)]
 
     def retry(self, now: datetime, ids: Sequence[int] = ()) -> int:
-        """Make dead and waiting deliveries due now (all of them without ids); return how many."""
+        """Make deliveries due now that are dead or to be tried again; return how many.
+
+        Without ids all of them, but for what waits for its group or the end of quiet hours: that is named, or waits.
+        """
         change = f"UPDATE outbox SET state = '{PENDING}', attempts = 0, settled = NULL, due = {micros(now)}"  # noqa: S608 - constants and a number
-        return self._amend(change, ids, everything=not ids)
+        return self._amend(change, ids, (WAITING, PENDING, DEAD) if ids else (PENDING, DEAD), everything=not ids)
 
     def drop(self, ids: Sequence[int]) -> int:
         """Give up deliveries for good, a digest with all that it holds: they are forgotten; return how many."""
-        count = self._amend("DELETE FROM outbox", ids, everything=False)
+        count = self._amend("DELETE FROM outbox", ids, (WAITING, PENDING, DEAD), everything=False)
         with self._store.writing() as db:
             gone = "digest IS NOT NULL AND digest NOT IN (SELECT id FROM outbox WHERE members > 0)"
             db.execute(f"DELETE FROM outbox WHERE {gone}")  # noqa: S608 - constants
         return count
 
-    def _amend(self, change: str, ids: Sequence[int], *, everything: bool) -> int:
+    def _amend(self, change: str, ids: Sequence[int], states: Sequence[str], *, everything: bool) -> int:
         possible = [number for number in ids if -(2**63) <= number < 2**63]  # SQLite has no greater ones
         which = "" if everything else f"AND id IN ({_marks(possible)})"
-        sql = f"{change} WHERE state IN ('{WAITING}', '{PENDING}', '{DEAD}') {which}"
         with self._store.writing() as db:
-            return db.execute(sql, possible).rowcount
+            return db.execute(f"{change} WHERE state IN ({_marks(states)}) {which}", (*states, *possible)).rowcount
 
 
 _COLUMNS = "o.id, body, channel, state, attempts, due, plain, code, detail, urgent, members"

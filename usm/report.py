@@ -150,7 +150,7 @@ def outbox_table(deliveries: Iterable[Delivery], zone: tzinfo, language: str) ->
             _short(_time(d.message), zone),
             str(d.attempts),
             _short(d.due, zone) if d.state in (PENDING, WAITING) else "-",
-            clean(f"{d.code}: {d.detail}" if d.code else "-", 200),
+            clean(": ".join(part for part in (d.code, d.detail) if part) or "-", 200),
         )
         for d in deliveries
     ]
