@@ -737,6 +737,17 @@ def test_groups_are_let_go_when_their_time_has_come(store: Store) -> None:
     assert service.tries == [(5.0, "digest of 2"), (pytest.approx(90.0), "3")]
 
 
+def test_a_program_gets_its_groups_singly_but_for_failures(store: Store) -> None:
+    """After quiet hours every event by itself; failed logins are never one message each."""
+    service = Program()
+    with store.transaction() as tx:
+        for number, group in enumerate(("quiet", "quiet", "failed", "failed"), 1):
+            alert = Alert(str(number), Event(LOGIN, START, "web01", "sshd", "alice", pid=number), "info")
+            tx.enqueue(alert, [Slot("feishu", WAITING, START + timedelta(seconds=5), group=group)], START)
+    work(worker_for(service, store), service.clock, 6)
+    assert sorted(service.numbers()) == ["1", "2", "digest of 2"]
+
+
 def test_what_should_be_known_of_a_sent_message_is_told_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """Such as a recipient that was refused."""
     service = FakeService(otherwise=Sent("one of two recipients was refused"))

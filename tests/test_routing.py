@@ -196,6 +196,17 @@ def test_lists_and_other_names_of_keys(tmp_path: Path, kind: str, settings: dict
     assert any(f"notify.{kind}.{problem}" in found for found in caught.value.problems)
 
 
+def test_a_chat_may_be_written_as_the_number_that_it_is(tmp_path: Path) -> None:
+    """Quotes are easily forgotten; `true` is no number."""
+    text = "notify: {telegram: {bot_token: '110201543:AAHdqTcvCH1vGWJxfSeof-made-up', chat_id: %s}}"
+    (tmp_path / "config.yaml").write_text(text % "-1001234567890")
+    (found,) = load(str(tmp_path / "config.yaml")).notify
+    assert found.channel.problems() == []
+    (tmp_path / "config.yaml").write_text(text % "true")
+    with pytest.raises(ConfigError, match="chat_id: must be text"):
+        load(str(tmp_path / "config.yaml"))
+
+
 def test_a_list_of_secrets_may_stand_in_a_file(tmp_path: Path) -> None:
     """One a line."""
     (tmp_path / "urls").write_text("ntfys://a/b\ngotifys://c/d\n")

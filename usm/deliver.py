@@ -31,6 +31,7 @@ from usm.core.message import (
     Trouble,
 )
 from usm.core.model import CRITICAL, NOTICE, Host
+from usm.core.route import FAILED
 from usm.errors import StoreError, TransportError
 from usm.outbox import LARGEST, Outbox
 
@@ -146,7 +147,7 @@ class Worker:
         now = self._clock()
         if self._tries and self._tries[-1] > now.timestamp():  # the clock was set back: a span is waited for once
             self._tries = deque((min(t, now.timestamp()) for t in self._tries), maxlen=self._tries.maxlen)
-        wait = min(self._gather(name, now) for name in self.names)
+        wait = min(self._gather(outlet, now) for outlet in self._outlets)
         held = self._outbox.held(self.names)
         for urgent in (True, False):
             for outlet in self._outlets:
@@ -160,12 +161,13 @@ class Worker:
                 wait = min(wait, pause)
         return wait
 
-    def _gather(self, name: str, now: datetime) -> float:
+    def _gather(self, outlet: Outlet, now: datetime) -> float:
         """Let go the groups whose time has come; return the seconds until the next one's, a minute at most."""
-        while (group := self._outbox.next_group(name)) is not None:
-            if group[1] > now:
-                return min(TICK, (group[1] - now).total_seconds())
-            self._outbox.gather(name, now, group[0])
+        while (group := self._outbox.next_group(outlet.name)) is not None:
+            name, due = group
+            if due > now:
+                return min(TICK, (due - now).total_seconds())
+            self._outbox.gather(outlet.name, now, name, singly=not outlet.channel.digests and name != FAILED)
         return TICK
 
     def _pause(self, outlet: Outlet, delivery: Delivery, held: Optional[Delivery], now: datetime) -> float:

@@ -90,19 +90,19 @@ class Outbox:
             row = db.execute(sql, (channel,)).fetchone()
             return None if row is None else (row[0], time_of(row[1]))
 
-    def gather(self, channel: str, now: datetime, group: Optional[str] = None) -> int:
+    def gather(self, channel: str, now: datetime, group: Optional[str] = None, *, singly: bool = False) -> int:
         """Make one message of the alerts that are due in a group, or of the whole backlog; return how many they are.
 
-        At most `LARGEST`; a single one stays what it is, and is sent with all its facts.
+        At most `LARGEST`; a single one stays what it is, and is sent with all its facts, as all are with `singly`.
         """
         which, values = (_FRESH, (channel,)) if group is None else (_DUE, (channel, group, micros(now)))
         chosen = f"WHERE {which} ORDER BY o.id LIMIT {LARGEST}"
         with self._store.writing() as db:
             numbers = [row[0] for row in db.execute(f"SELECT o.id FROM outbox o {chosen}", values)]  # noqa: S608 - constants
-            if len(numbers) == 1:
+            if singly or len(numbers) == 1:
                 sql = f"UPDATE outbox SET state = '{PENDING}', due = ? WHERE id = ?"  # noqa: S608 - constants
-                db.execute(sql, (micros(now), *numbers))
-            if len(numbers) > 1:
+                db.executemany(sql, ((micros(now), number) for number in numbers))
+            elif numbers:
                 bodies = db.execute(f"SELECT body FROM outbox o JOIN alert a ON a.id = o.alert {chosen}", values)  # noqa: S608
                 made = digest(alert for (body,) in bodies if isinstance(alert := load(body), Alert))
                 # The digest takes the place of the first, so that nothing that came later goes before it.

@@ -1,7 +1,8 @@
 """Trees of YAML → values, and every problem at once: what a key must hold, in words that say what to write instead.
 
 A frozen dataclass is a schema: its fields are the keys. Their `metadata`: `help`, one line; `choices`, if only some
-values are allowed; `key`, if the key has another name. A secret `x` may be given as `x_file`, a path or the name of a
+values are allowed; `key`, if the key has another name; `number`, if
+a text may be written as a number. A secret `x` may be given as `x_file`, a path or the name of a
 systemd credential. No value is ever repeated in a problem: it may be a secret.
 """
 
@@ -137,6 +138,8 @@ class Settings:
             return None
         if many:
             return self._several(value, wanted, path)
+        if field.metadata.get("number") and type(value) is int:  # a name that looks like a number
+            value = str(value)
         expected = str if wanted is Secret else wanted
         if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
             self.problem(path, f"must be {_WORDS[wanted]}, not {kind_of(value)}{_hint_quotes(expected)}")

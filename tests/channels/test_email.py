@@ -51,6 +51,12 @@ def test_a_login_is_a_mail() -> None:
     assert mail.get_content().splitlines()[:4] == ["用户登录通知", "", "服务器：web01", "服务器IP：192.0.2.10"]
 
 
+def test_recipients_may_stand_in_one_text() -> None:
+    """With commas between them."""
+    mail = email(to=("a@example.com, b@example.com",)).request(MESSAGES["login"], NOW, EN)
+    assert mail.recipients == ("a@example.com", "b@example.com")
+
+
 def test_a_digest_has_no_thread() -> None:
     """Its subject says how many."""
     mail = parsed(MESSAGES["digest"])

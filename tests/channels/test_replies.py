@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.fakes import dingtalk, feishu, slack, telegram, wecom
 from usm.channels import CHANNELS
 from usm.config import load
 from usm.core.message import Deferred, Receipt, Rejected, Reply, Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -55,6 +60,22 @@ def test_what_an_answer_leads_to(row: Row, tmp_path: Path) -> None:
     assert wait == (None if row.wait == "-" else float(row.wait))
     if not isinstance(receipt, Sent):
         assert receipt.detail
+
+
+@pytest.mark.parametrize(
+    ("channel", "codes"),
+    [
+        ("feishu", feishu.MESSAGES),
+        ("dingtalk", {**dingtalk.MESSAGES, 310000: ""}),
+        ("wecom", wecom.MESSAGES),
+        ("telegram", telegram.PREFIX),
+        ("slack", slack.STATUS),
+    ],
+)
+def test_whatever_a_stand_in_can_answer_has_a_row(channel: str, codes: Mapping[object, object]) -> None:
+    """So that no real answer is met for the first time at a user's."""
+    bodies = " ".join(row.body for row in ROWS if row.channel == channel)
+    assert [code for code in codes if not re.search(rf"(?<![\w-]){code}(?!\w)", bodies)] == []
 
 
 def test_every_channel_has_rows() -> None:

@@ -62,7 +62,7 @@ class Email:
         domain = self.sender.rpartition("@")[2]
         mail = EmailMessage(policy=SMTP)
         mail["From"] = Address("user-session-monitor", addr_spec=self.sender)
-        mail["To"] = [Address(addr_spec=address) for address in self.to]
+        mail["To"] = [Address(addr_spec=address) for address in self._recipients()]
         mail["Subject"] = _subject(message, look)
         mail["Date"] = format_datetime(now.astimezone(look.zone))
         mail["Message-ID"] = f"<{message.id}@{domain}>"
@@ -80,7 +80,7 @@ class Email:
             self.username,
             self.password,
             self.sender,
-            self.to,
+            self._recipients(),
             mail.as_bytes(),
         )
 
@@ -104,7 +104,7 @@ class Email:
             found.append("security: none is accepted to this machine itself only; use starttls or tls")
         if not _ADDRESS.fullmatch(self.sender):
             found.append("from: must be a mail address, such as usm@example.com")
-        if not all(_ADDRESS.fullmatch(address) for address in self.to):
+        if not all(_ADDRESS.fullmatch(address) for address in self._recipients()):
             found.append("to: must be mail addresses, such as admin@example.com")
         if (self.username is None) != (self.password is None):
             found.append("username: needs a password, and a password needs it; leave out both, or none")
@@ -113,6 +113,10 @@ class Email:
     def notes(self) -> list[str]:
         """Nothing needs to be said."""
         return []
+
+    def _recipients(self) -> tuple[str, ...]:
+        """Return the addresses; one text may hold several, with commas between, as mail programs write them."""
+        return tuple(address.strip() for text in self.to for address in text.split(","))
 
 
 def _subject(message: Message, look: Look) -> str:

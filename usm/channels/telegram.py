@@ -64,7 +64,9 @@ class Telegram:
     digests: ClassVar[bool] = True
 
     bot_token: Secret = field(metadata={"help": "the bot's token, as @BotFather gave it"})
-    chat_id: str = field(metadata={"help": "the chat's number in quotes (a group's is negative), or @channelname"})
+    chat_id: str = field(
+        metadata={"help": "the chat's number (a group's is negative), or @channelname", "number": True}
+    )
     api: str = field(default=API, metadata={"help": "another server with Telegram's API, such as a relay"})
     topic: Optional[int] = field(default=None, metadata={"help": "the topic's number, in a group that has topics"})
 
@@ -110,7 +112,7 @@ class Telegram:
         if not _TOKEN.fullmatch(self.bot_token.reveal()):
             found.append("bot_token: must look like 123456:ABC-DEF…, as @BotFather gave it")
         if not _CHAT.fullmatch(self.chat_id):
-            found.append('chat_id: must be the chat\'s number in quotes, such as "-1001234567890", or @channelname')
+            found.append("chat_id: must be the chat's number, such as -1001234567890, or @channelname")
         return [*found, *url_problems("api", Secret(self.api), API)]
 
     def notes(self) -> list[str]:

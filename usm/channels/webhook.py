@@ -7,11 +7,11 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from usm.channels.answers import REDIRECT, Answer, Row, fault, judge, to_json, url_problems
 from usm.channels.formats import FORMATS
-from usm.core import model  # noqa: TC001 - the fields' types are read at run time
+from usm.core import model
 from usm.core.alert import message_json
 from usm.core.message import Deferred, Message, Post, Receipt, Reply, Sent
 from usm.core.tame import cut
@@ -76,13 +76,13 @@ class Webhook:
         if len(body) >= _LARGEST:  # somebody made up a name of thousands of letters
             body = to_json(_shortened(document))
         stamp = str(int(now.timestamp()))
-        headers = [("webhook-id", message.id), ("webhook-timestamp", stamp)]
+        headers: list[tuple[str, Union[str, model.Secret]]] = [("webhook-id", message.id), ("webhook-timestamp", stamp)]
         if self.format in _TYPES:
             headers.append(("Content-Type", _TYPES[self.format]))
         if self.secret is not None:
             headers.append(("webhook-signature", " ".join(sign(key, message.id, stamp, body) for key in self._keys())))
         if self.token is not None:
-            headers.append(("Authorization", f"Bearer {self.token.reveal()}"))
+            headers.append(("Authorization", model.Secret(f"Bearer {self.token.reveal()}")))
         return Post(self.url, body, tuple(headers))
 
     def receipt(self, reply: Reply, *, plain: bool = False) -> Receipt:  # noqa: ARG002 - there is one dress

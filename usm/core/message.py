@@ -88,7 +88,7 @@ class Post(NamedTuple):
 
     url: Secret
     body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, Union[str, Secret]], ...] = ()
 
 
 class Print(NamedTuple):

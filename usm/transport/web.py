@@ -68,7 +68,7 @@ class Web:
             with session.post(
                 url,
                 data=request.body,
-                headers={**_HEADERS, **dict(request.headers)},
+                headers={**_HEADERS, **{n: v if isinstance(v, str) else v.reveal() for n, v in request.headers}},
                 auth=_no_auth,
                 proxies=self._proxies(url),
                 verify=None if self._ca_file is None else authority(self._ca_file),
