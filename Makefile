@@ -62,6 +62,7 @@ fuzz: deps ## break recorded lines in every way for 30 minutes of CPU time
 
 bench: deps ## the table of figures, beside grep and cat
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/storm.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

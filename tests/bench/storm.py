@@ -1,6 +1,7 @@
 """A storm in real time: 10,000 logins at once through a real monitor, to a stand-in that keeps Feishu's limits.
 
-`python tests/bench/storm.py [COUNT]` prints what arrived when, and the memory.
+`python tests/bench/storm.py [COUNT]` prints what arrived when, and the memory; then how long a login takes to one
+channel while another, of the same type, answers each message after two seconds.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import os
 import re
 import resource
 import signal
+import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -26,6 +30,9 @@ from usm.core.route import Slot
 from usm.daemon import Monitor
 from usm.outbox import Outbox
 from usm.store import Store
+
+if TYPE_CHECKING:
+    from tests.fakes.service import Request
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 PATIENCE = 120.0  # seconds
@@ -53,6 +60,41 @@ def told(texts: list[str]) -> int:
     """Return how many events the messages tell of."""
     totals = [re.search(r"^Events: (\d+)$", text, re.MULTILINE) for text in texts]
     return sum(1 if total is None else int(total[1]) for total in totals)
+
+
+class Slow(FakeFeishu):
+    """A service that takes two seconds for each message."""
+
+    def check(self, request: Request) -> dict[str, Any]:
+        """Think about it."""
+        time.sleep(2)
+        return super().check(request)
+
+
+def neighbours(other: FakeFeishu) -> float:
+    """Return the median of milliseconds from a line to the request, to a channel beside another one."""
+    place = Path(tempfile.mkdtemp())
+    log = place / "auth.log"
+    log.touch()
+    with FakeFeishu(limits=()) as service, other:
+        one = f"one: {{type: feishu, webhook_url: {other.url}, rate: []}}"
+        two = f"two: {{type: feishu, webhook_url: {service.url}, rate: []}}"
+        (place / "config.yaml").write_text(
+            f"language: en\nmonitor: {{log_file: {log}}}\nstate: {place}/state.db\nnotify: {{{one}, {two}}}\n"
+        )
+        command = [sys.executable, "-m", "usm", "-c", str(place / "config.yaml"), "run"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as monitor:
+            time.sleep(1.5)
+            took = []
+            for number in range(60):
+                start = time.perf_counter()
+                with log.open("a") as file:
+                    file.write(login(number))
+                service.wait_for(number + 1)
+                took.append((time.perf_counter() - start) * 1000)
+                time.sleep(0.03)
+            monitor.terminate()
+    return statistics.median(took)
 
 
 def main() -> None:
@@ -122,6 +164,8 @@ def main() -> None:
     service.close()
     for name, value in report:
         print(f"{name:34}{value}")
+    print(f"{'beside a fast channel, p50':34}{neighbours(FakeFeishu(limits=())):.2f} ms")
+    print(f"{'beside a slow channel, p50':34}{neighbours(Slow(limits=())):.2f} ms")
 
 
 if __name__ == "__main__":
