@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -318,6 +319,25 @@ def test_an_attempt_is_a_receipt_also_when_nobody_answers() -> None:
     event = Event(LOGIN, START, "web01", "sshd", "alice")
     receipt = attempt(service, Alert("", event, "info"), START, LOOK, service.send)
     assert receipt == Deferred("unreachable", "no route to host")
+
+
+def test_a_message_that_cannot_be_written_is_a_dead_letter(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """It is a bug, with its traceback in the log; the next message goes."""
+
+    class Broken(FakeService):
+        def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Print:
+            """Fail at the first."""
+            assert isinstance(message, Alert)
+            if message.event.pid == 1:
+                raise KeyError(message.event.pid)
+            return super().request(message, now, look, plain=plain)
+
+    service = Broken()
+    enqueue(store, 2)
+    work(worker_for(service, store), service.clock, 10)
+    assert service.numbers() == ["2"]
+    assert left(store) == [(DEAD, 1, "bug")]
+    assert "KeyError" in caplog.text
 
 
 # -- limits
@@ -717,6 +737,8 @@ def test_a_fault_is_told_on_the_other_channels_and_so_is_its_end(store: Store) -
     work(second, other.clock, 3700)
     assert service.numbers() == ["1", "1", "1", "2"]
     assert other.numbers() == ["fault feishu", "mended feishu"]
+    identities = [d.message.id for d in Outbox(store).deliveries(["sent"]) if d.channel == "ding"]
+    assert all(re.fullmatch("[0-9a-f]{16}", identity) for identity in identities)  # a header takes it
     assert len(woken) == 2
 
 

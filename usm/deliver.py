@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from usm.core.backoff import budget_wait, capacity, delay, reserved
@@ -71,9 +72,17 @@ def attempt(
     *,
     plain: bool = False,
 ) -> Receipt:
-    """Send one message now and say what became of it; a peer that is not reached is a `Deferred` like any other."""
+    """Send one message now and say what became of it; a peer that is not reached is a `Deferred` like any other.
+
+    A message that the channel fails to write is a bug, and a dead letter: crashing would meet it again for ever.
+    """
     try:
-        return channel.receipt(send(channel.request(message, now, look, plain=plain)), plain=plain)
+        request = channel.request(message, now, look, plain=plain)
+    except Exception:
+        log.exception("a message of type %s could not be written", type(message).__name__)
+        return Rejected("bug", "the message could not be written: please report it, with the log")
+    try:
+        return channel.receipt(send(request), plain=plain)
     except TransportError as error:
         return Deferred(UNREACHABLE, str(error))
 
@@ -247,7 +256,8 @@ class Worker:
         """Return what the other channels are told of a fault, or, once something was sent, of its end."""
         mended = delivery.state == SENT
         address = self._host.addresses[0] if self._host.addresses else None
-        identity = f"{delivery.channel}-{int(now.timestamp())}-{'mended' if mended else 'fault'}"
+        name = f"{delivery.channel}\0{now.timestamp()}\0{mended}"  # a header must take the id, so not as it is
+        identity = blake2b(name.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
         severity = NOTICE if mended else CRITICAL
         what = (delivery.channel, delivery.code or "", delivery.detail or "")
         return Trouble(identity, severity, self._host.name, address, *what, now, mended)

@@ -73,6 +73,7 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX outbox_pending;
     DROP INDEX outbox_settled;
     CREATE INDEX outbox_pending ON outbox (channel, urgent, id) WHERE state = 'pending';
+    CREATE INDEX outbox_held ON outbox (channel, due) WHERE state = 'pending' AND attempts > 0;
     CREATE INDEX outbox_waiting ON outbox (channel, due) WHERE state = 'waiting';
     CREATE INDEX outbox_group ON outbox (channel, grp, due) WHERE grp IS NOT NULL;
     CREATE INDEX outbox_digest ON outbox (digest) WHERE digest IS NOT NULL;

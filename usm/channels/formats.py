@@ -7,6 +7,7 @@ CloudEvents 1.0 (JSON format). What a vocabulary has no field for goes to `label
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import quote
 
 import usm
 from usm.core import model
@@ -60,7 +61,7 @@ def cloudevents(message: Message, look: Look) -> dict[str, Any]:  # noqa: ARG001
     return {
         "specversion": "1.0",
         "id": message.id,
-        "source": f"urn:usm:host:{host}",
+        "source": f"urn:usm:host:{quote(host)}",
         "type": kind,
         "subject": f"{host}/{inner or message.id}",
         "time": when(message).isoformat(),
