@@ -198,7 +198,7 @@ def test_nothing_is_lost_or_doubled_over_many_kills(tmp_path: Path) -> None:
             server.logout()
         server.out.close()
         said = log.read_text(encoding="utf-8") if log.exists() else ""
-        assert _wait(lambda: _settled(state, server)), f"seed {SEED}: {said[-2000:]}"
+        assert _wait(lambda: _settled(state, server), 300.0), f"seed {SEED}: {said[-2000:]}"
         assert process.pid is not None
         os.kill(process.pid, signal.SIGTERM)
         process.join()

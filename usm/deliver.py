@@ -158,16 +158,16 @@ class Worker:
             self._tries = deque((min(t, now.timestamp()) for t in self._tries), maxlen=self._tries.maxlen)
         wait = min(self._gather(outlet, now) for outlet in self._outlets)
         held = self._outbox.held(self.names)
-        for urgent in (True, False):
-            for outlet in self._outlets:
-                delivery = self._outbox.first(outlet.name, urgent=urgent)
-                if delivery is None:
-                    continue
-                pause = self._pause(outlet, delivery, held, now)
-                if pause <= 0:
-                    self._deliver(outlet, self._digested(outlet, delivery, now), now)
-                    return 0.0
-                wait = min(wait, pause)
+        # What is urgent goes first; where even that has to wait, nothing else may go.
+        heads = [(outlet, self._outbox.first(outlet.name)) for outlet in self._outlets]
+        for outlet, delivery in sorted(heads, key=lambda head: head[1] is None or not head[1].urgent):
+            if delivery is None:
+                continue
+            pause = self._pause(outlet, delivery, held, now)
+            if pause <= 0:
+                self._deliver(outlet, self._digested(outlet, delivery, now), now)
+                return 0.0
+            wait = min(wait, pause)
         return wait
 
     def _gather(self, outlet: Outlet, now: datetime) -> float:

@@ -70,11 +70,11 @@ class Outbox:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def first(self, channel: str, *, urgent: bool = False) -> Optional[Delivery]:
-        """Return the oldest pending delivery of one of a channel's two lanes, due or not: messages stay in order."""
-        sql = f"{_DELIVERY} WHERE channel = ? AND state = '{PENDING}' AND urgent = ? ORDER BY o.id LIMIT 1"
+    def first(self, channel: str) -> Optional[Delivery]:
+        """Return the oldest pending delivery of a channel, an urgent one if there is any; due or not."""
+        sql = f"{_DELIVERY} WHERE channel = ? AND state = '{PENDING}' ORDER BY urgent DESC, o.id LIMIT 1"
         with self._store.reading() as db:
-            row = db.execute(sql, (channel, urgent)).fetchone()
+            row = db.execute(sql, (channel,)).fetchone()
             return None if row is None else _delivery(row)
 
     def backlog(self, channel: str, most: int) -> int:

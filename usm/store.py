@@ -72,7 +72,7 @@ MIGRATIONS: tuple[str, ...] = (
     UPDATE outbox SET tried = settled;
     DROP INDEX outbox_pending;
     DROP INDEX outbox_settled;
-    CREATE INDEX outbox_pending ON outbox (channel, urgent, id) WHERE state = 'pending';
+    CREATE INDEX outbox_pending ON outbox (channel, urgent DESC, id) WHERE state = 'pending';
     CREATE INDEX outbox_held ON outbox (channel, due) WHERE state = 'pending' AND attempts > 0;
     CREATE INDEX outbox_waiting ON outbox (channel, due) WHERE state = 'waiting';
     CREATE INDEX outbox_group ON outbox (channel, grp, due) WHERE grp IS NOT NULL;

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 
 import pytest
@@ -159,7 +160,7 @@ def talker() -> Iterator[tuple[int, list[bytes]]]:
 
     def serve() -> None:
         connection, _ = listener.accept()
-        with connection:
+        with connection, suppress(OSError):  # the client may be gone before
             for line in script:
                 connection.sendall(line)
                 connection.recv(65536)
