@@ -31,6 +31,7 @@ from usm import cli, config
 from usm.core.alert import alert_for
 from usm.core.message import DEAD
 from usm.core.model import LOGIN, Event, Host, Session
+from usm.daemon import open_store
 from usm.outbox import Outbox
 from usm.store import Store
 
@@ -277,6 +278,34 @@ def test_the_outbox_is_listed(run: Run, ready: Path) -> None:
         (1, "dead", "alice"),
         (2, "pending", "王小明"),
     ]
+
+
+def test_the_outbox_lists_the_states_that_are_asked_for(run: Run, ready: Path) -> None:
+    """A state that there is not is a mistake, and says which there are."""
+    fill(ready.parent / "state.db", dead=True)
+    code, out, _ = run("-c", ready, "outbox", "--state", "sent,pending")
+    assert (code, [line.split()[1] for line in out.splitlines()[1:]]) == (0, ["pending"])
+    assert run("-c", ready, "outbox", "--state", "suppressed")[:2] == (0, "none\n")
+    code, _, err = run("-c", ready, "outbox", "--state", "lost")
+    assert (code, err) == (
+        2,
+        "usm: --state takes waiting, pending, sent, dead, grouped, suppressed, with commas between them\n",
+    )
+
+
+def test_how_the_monitor_does(run: Run, ready: Path) -> None:
+    """Also where it does not run: then the exit code is 1; without a state file there is nothing to tell."""
+    assert run("-c", ready, "status")[0] == 1
+    path = ready.parent / "state.db"
+    fill(path, dead=True)
+    code, out, _ = run("-c", ready, "status")
+    assert (code, out.splitlines()[0], out.splitlines()[2]) == (1, "monitor: not running", "sessions open: 1")
+    assert out.splitlines()[4].split()[:6] == ["feishu", "works", "0", "1", "0", "1"]
+    store, lock = open_store(str(path))
+    code, out, _ = run("-c", ready, "status", "--format", "json")
+    assert (code, json.loads(out)["running"]) == (0, True)
+    store.close()
+    os.close(lock)
 
 
 def test_messages_are_tried_again_or_forgotten(run: Run, ready: Path) -> None:

@@ -175,7 +175,7 @@ def test_nothing_is_lost_or_doubled_over_many_kills(tmp_path: Path) -> None:
         context.set_forkserver_preload(["tests.test_kill", "usm.cli", "requests"])
 
         def started() -> multiprocessing.process.BaseProcess:
-            process = context.Process(target=_monitor, args=(str(config), str(log)))
+            process = context.Process(target=_monitor, args=(str(config), str(log)), daemon=True)
             process.start()
             return process
 
