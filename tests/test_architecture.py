@@ -25,9 +25,9 @@ def words(text: str) -> frozenset[str]:
 
 # Python's own library, by what it can do. What is in no set of a row is forbidden there.
 PURE = words("""
-    __future__ base64 bisect collections collections.abc dataclasses datetime email email.headerregistry email.message
-    email.policy email.utils enum fnmatch functools hashlib heapq hmac html ipaddress itertools json math operator re
-    string textwrap types typing unicodedata urllib.parse
+    __future__ base64 bisect collections collections.abc dataclasses datetime email email.errors email.headerregistry
+    email.message email.policy email.utils enum fnmatch functools hashlib heapq hmac html ipaddress itertools json math
+    operator re string textwrap types typing unicodedata urllib.parse
 """)
 FILES = words("""
     bz2 contextlib ctypes errno fcntl grp gzip importlib.resources io logging lzma os pathlib pwd select shutil stat

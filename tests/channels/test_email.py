@@ -94,6 +94,8 @@ def test_refused_recipients_are_named_by_their_number() -> None:
         ({"smtp_port": 65536}, "smtp_port: "),
         ({"security": "none"}, "security: none is accepted to this machine itself only"),
         ({"sender": "usm"}, "from: "),
+        ({"sender": "a..b@example.com"}, "from: "),
+        ({"sender": "ü@example.com"}, "from: "),
         ({"to": ("a@example.com", "b\r\nBcc: c@example.com")}, "to: "),
         ({"username": "x"}, "username: needs a password"),
         ({"password": Secret("x")}, "username: needs a password"),

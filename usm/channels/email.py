@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -102,9 +103,9 @@ class Email:
             found.append("smtp_port: must be a port, such as 587")
         if self.security == "none" and not is_loopback(self.smtp_host):
             found.append("security: none is accepted to this machine itself only; use starttls or tls")
-        if not _ADDRESS.fullmatch(self.sender):
+        if not _is_address(self.sender):
             found.append("from: must be a mail address, such as usm@example.com")
-        if not all(_ADDRESS.fullmatch(address) for address in self._recipients()):
+        if not all(map(_is_address, self._recipients())):
             found.append("to: must be mail addresses, such as admin@example.com")
         if (self.username is None) != (self.password is None):
             found.append("username: needs a password, and a password needs it; leave out both, or none")
@@ -117,6 +118,15 @@ class Email:
     def _recipients(self) -> tuple[str, ...]:
         """Return the addresses; one text may hold several, with commas between, as mail programs write them."""
         return tuple(address.strip() for text in self.to for address in text.split(","))
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether both the server and Python's own rules take it for an address."""
+    try:
+        Address(addr_spec=text)
+    except (ValueError, IndexError, MessageError):
+        return False
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def _subject(message: Message, look: Look) -> str:
