@@ -6,7 +6,7 @@ import io
 import random
 import re
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, ClassVar, Optional
 
 import pytest
 
@@ -15,8 +15,27 @@ from tests.support import routes, slots
 from usm.channels.feishu import Feishu
 from usm.core.alert import alert_for
 from usm.core.decode import Stamps
-from usm.core.message import DEAD, GROUPED, PENDING, SENT, Message, Reply, Request
-from usm.core.model import CRITICAL, LOGIN, Batch, Event, Host, Secret
+from usm.core.hours import parse
+from usm.core.message import (
+    DEAD,
+    GROUPED,
+    PENDING,
+    SENT,
+    SUPPRESSED,
+    WAITING,
+    Alert,
+    Deferred,
+    Digest,
+    Message,
+    Print,
+    Receipt,
+    Rejected,
+    Reply,
+    Request,
+    Sent,
+)
+from usm.core.model import CRITICAL, FAILED, INFO, KINDS, LOGIN, WARNING, Batch, Event, Host, Secret
+from usm.core.route import Match, Route, route
 from usm.core.text import Look
 from usm.deliver import Outlet, Worker
 from usm.errors import TransportError
@@ -294,3 +313,112 @@ def test_two_hours_of_outage_with_kills(  # noqa: C901, PLR0915 - one story
 def test_the_service_here_keeps_the_real_limits() -> None:
     """Otherwise nothing above would mean anything."""
     assert LIMITS == ((5, 1.0), (100, 60.0))
+
+
+class Recorder:
+    """A channel that notes what it was asked to send and answers by chance."""
+
+    limits: ClassVar[tuple[tuple[int, float], ...]] = ((4, 1.0), (30, 60.0))
+    digests: ClassVar[bool] = True
+
+    def __init__(self, dice: random.Random, clock: Clock) -> None:
+        self.dice, self.clock = dice, clock
+        self.tries: list[float] = []
+        self.taken: list[Message] = []
+
+    def endpoint(self) -> str:
+        """Return what it shares with nobody."""
+        return str(id(self))
+
+    def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Print:  # noqa: ARG002
+        """Note the message."""
+        self.tries.append(self.clock.passed)
+        self.latest = message
+        return Print("")
+
+    def receipt(self, reply: Reply, *, plain: bool = False) -> Receipt:  # noqa: ARG002
+        """Take it, or not."""
+        chance = self.dice.random()
+        if chance < 0.1:
+            return Deferred("busy", "later", wait=self.dice.choice((None, 2.0)))
+        if chance < 0.13:
+            return Deferred("fault", "mend it", fault=True)
+        if chance < 0.15 and not plain:
+            return Deferred("form", "as text", plain=True)
+        if chance < 0.17:
+            return Rejected("no", "never")
+        self.taken.append(self.latest)
+        return Sent()
+
+    def problems(self) -> list[str]:
+        """Nothing is wrong."""
+        return []
+
+    def notes(self) -> list[str]:
+        """Nothing is notable."""
+        return []
+
+
+class Program(Recorder):
+    """The same, read by a program."""
+
+    digests: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_configured_every_event_is_accounted_for(tmp_path: Path, clock: Clock, seed: int) -> None:
+    """Groups, quiet hours, rules, failures, critical ones, restarts: sent once, alone or in one digest, or kept back.
+
+    Nothing critical is in a digest, and no limit is broken.
+    """
+    dice = random.Random(seed)
+    store = Store(str(tmp_path / "state.db"))
+    channel = dice.choice((Recorder, Recorder, Program))(dice, clock)
+    rule = Route(
+        "feishu",
+        dice.choice(((), (Match(kinds=KINDS),), (Match(severities=(INFO, CRITICAL)), Match(kinds=(FAILED,))))),
+        dice.choice(((), (Match(users=("user1*",)),))),
+        dice.choice(((), tuple(filter(None, [parse("03:00-04:00")])))),
+        dice.choice(((), ("user",), ("source_ip", "kind"))),
+        dice.choice((0.0, 0.0, 5.0, 90.0)),
+        dice.choice((0.0, 30.0, 300.0)),
+        digests=channel.digests,
+    )
+    ignore = dice.choice(((), (Match(users=("user7",)),)))
+
+    def fresh() -> Worker:
+        outlet = Outlet("feishu", channel, channel.limits, LOOK, rule.group_interval)
+        return Worker([outlet], Store(store.path), lambda _: Reply(200), clock, dice.random)
+
+    worker, number, outbox = fresh(), 0, Outbox(store)
+    while clock.passed < 3 * 3600 or (clock.passed < 48 * 3600 and {PENDING, WAITING} & set(outbox.counts()["feishu"])):
+        if clock.passed < 3 * 3600 and dice.random() < 0.03:
+            with store.transaction() as tx:
+                for _ in range(dice.choice((1, 3, 60))):
+                    kind, severity = dice.choice(KINDS), dice.choice((INFO, INFO, INFO, WARNING, CRITICAL))
+                    event = Event(
+                        kind, clock(), "web01", "sshd", f"user{dice.randrange(20)}", "203.0.113.5", pid=number
+                    )
+                    alert = Alert(f"{number:016x}", event, severity)
+                    tx.enqueue(alert, route(alert, [rule], ignore, clock(), clock()), clock())
+                    number += 1
+        if dice.random() < 0.01:
+            worker = fresh()
+        clock.advance(min(worker.step() or 0.001, 15.0))
+    assert set(outbox.counts()["feishu"]) <= {SENT, GROUPED, SUPPRESSED, DEAD}
+    singles = [m for m in channel.taken if isinstance(m, Alert)]
+    whole = [m for m in channel.taken if isinstance(m, Digest)]
+    assert len({m.id for m in channel.taken}) == len(channel.taken)  # nothing twice
+    inside = members(store)
+    dead = [d.message for d in outbox.deliveries([DEAD])]
+    held = [a for m in (*whole, *(d for d in dead if isinstance(d, Digest))) for a in inside[m.id]]
+    kept = [d.message.id for d in outbox.deliveries([SUPPRESSED])]
+    everything = [*(m.id for m in singles), *held, *kept, *(d.id for d in dead if isinstance(d, Alert))]
+    unasked = number - len(everything)
+    assert len(set(everything)) == len(everything)
+    assert unasked == 0 or not rule.wants_failures
+    assert sum(m.total for m in whole) == sum(len(inside[m.id]) for m in whole)
+    assert all(m.severity != CRITICAL for m in whole)
+    for count, seconds in channel.limits:
+        times = [*channel.tries, float("inf")]
+        assert all(times[at + count] - times[at] >= seconds - 1e-6 for at in range(len(times) - count))

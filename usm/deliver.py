@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
@@ -245,7 +245,10 @@ class Worker:
         if self._unwritten is None:
             return
         (delivery, fault), now = self._unwritten, self._clock()
-        before, after = self._outbox.settle(delivery, now, fault=fault, notice=self._notice, others=self._others)
+        forget = datetime.fromtimestamp(self._tries[0], timezone.utc) if self._tries else now
+        before, after = self._outbox.settle(
+            delivery, now, fault=fault, forget=forget, notice=self._notice, others=self._others
+        )
         self._unwritten = None
         if after == WORKS and before != WORKS:
             log.info("%s: delivers again", delivery.channel)

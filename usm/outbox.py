@@ -118,8 +118,8 @@ class Outbox:
             return len(numbers)
 
     def tried_since(self, channels: Sequence[str], since: datetime) -> list[datetime]:
-        """Return when messages of these channels were tried last: a restart must not reset a rate limit."""
-        sql = f"SELECT tried FROM outbox WHERE channel IN ({_marks(channels)}) AND tried > ? ORDER BY tried"  # noqa: S608 - marks
+        """Return when these channels were tried, in order: a restart must not reset a rate limit."""
+        sql = f"SELECT time FROM attempt WHERE channel IN ({_marks(channels)}) AND time > ? ORDER BY time"  # noqa: S608 - marks
         with self._store.reading() as db:
             return [time_of(row[0]) for row in db.execute(sql, (*channels, micros(since)))]
 
@@ -136,21 +136,26 @@ class Outbox:
         now: datetime,
         *,
         fault: bool = False,
+        forget: Optional[datetime] = None,
         notice: Optional[Callable[[Delivery, datetime], Message]] = None,
         others: Sequence[str] = (),
     ) -> tuple[str, str]:
         """Write down what became of a try, and what that says of the channel; return its state before and after.
 
+        `now` is also noted as the time of the try; those of the channel before `forget` matter no more.
         A fault stays one until something is sent: a dead network on top of it is no news. `others` are told by a
         `notice` when a fault begins, and when it ends.
         """
         with self._store.writing() as db:
             settled = None if delivery.state == PENDING else micros(now)
             db.execute(
-                "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ?, "
-                "tried = ? WHERE id = ?",
-                (*delivery[3:5], micros(delivery.due), *delivery[6:9], settled, micros(now), delivery.id),
+                "UPDATE outbox SET state = ?, attempts = ?, due = ?, plain = ?, code = ?, detail = ?, settled = ? "
+                "WHERE id = ?",
+                (*delivery[3:5], micros(delivery.due), *delivery[6:9], settled, delivery.id),
             )
+            db.execute("INSERT INTO attempt VALUES (?, ?)", (delivery.channel, micros(now)))
+            if forget is not None:
+                db.execute("DELETE FROM attempt WHERE channel = ? AND time < ?", (delivery.channel, micros(forget)))
             row = db.execute("SELECT state FROM channel WHERE name = ?", (delivery.channel,)).fetchone()
             before = WORKS if row is None else str(row[0])
             after = WORKS if delivery.state == SENT else before  # refused for its own sake: the other side answers

@@ -68,8 +68,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE outbox ADD COLUMN grp TEXT;
     ALTER TABLE outbox ADD COLUMN digest INTEGER;
     ALTER TABLE outbox ADD COLUMN members INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE outbox ADD COLUMN tried INTEGER;
-    UPDATE outbox SET tried = settled;
+    CREATE TABLE attempt (channel TEXT NOT NULL, time INTEGER NOT NULL);
+    CREATE INDEX attempt_time ON attempt (channel, time);
+    INSERT INTO attempt SELECT channel, settled FROM outbox
+        WHERE settled > (SELECT max(settled) FROM outbox) - 3600000000;
     DROP INDEX outbox_pending;
     DROP INDEX outbox_settled;
     CREATE INDEX outbox_pending ON outbox (channel, urgent DESC, id) WHERE state = 'pending';
@@ -77,7 +79,6 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX outbox_waiting ON outbox (channel, due) WHERE state = 'waiting';
     CREATE INDEX outbox_group ON outbox (channel, grp, due) WHERE grp IS NOT NULL;
     CREATE INDEX outbox_digest ON outbox (digest) WHERE digest IS NOT NULL;
-    CREATE INDEX outbox_tried ON outbox (channel, tried) WHERE tried IS NOT NULL;
     CREATE TABLE channel (
         name TEXT PRIMARY KEY, state TEXT NOT NULL, since INTEGER NOT NULL, code TEXT, detail TEXT) WITHOUT ROWID;
     """,
