@@ -505,7 +505,8 @@ def test_the_siem_fails_as_it_is_told() -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as out:
             assert out.recv(1) == b""
         server.mode = "reset"
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as out, pytest.raises(ConnectionError):
+        address = ("127.0.0.1", server.port)
+        with pytest.raises(ConnectionError), socket.create_connection(address, timeout=10) as out:  # or at once
             out.recv(1)
         server.mode = "deaf"
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as out:
