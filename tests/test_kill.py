@@ -232,7 +232,11 @@ def test_nothing_is_lost_or_doubled_over_many_kills(tmp_path: Path) -> None:
 
 def _position(state: Path) -> Optional[str]:
     try:
-        return Store(str(state), readonly=True).cursor(f"file:{state.with_name('auth.log')}")
+        store = Store(str(state), readonly=True)
+        try:
+            return store.cursor(f"file:{state.with_name('auth.log')}")
+        finally:
+            store.close()
     except Exception:  # noqa: BLE001 - not made yet, or just being made
         return None
 

@@ -700,3 +700,15 @@ def test_an_older_state_file_is_brought_up_to_date_and_keeps_all(tmp_path: Path)
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     db.close()
+
+
+def test_a_forgotten_store_may_be_closed_by_any_thread(tmp_path: Path) -> None:
+    """The garbage collector runs in whichever thread it likes."""
+    path = str(tmp_path / "state.db")
+    Store(path).close()
+    for readonly in (False, True):
+        forgotten = [Store(path, readonly=readonly)]
+        thread = threading.Thread(target=forgotten.clear)
+        thread.start()
+        thread.join()
+        assert forgotten == []

@@ -93,7 +93,10 @@ class Store:
         with self._errors():
             if readonly:
                 uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-                self._db = sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None)
+                # Of another thread too: the garbage collector may close it in any.
+                self._db = sqlite3.connect(
+                    uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+                )
             else:
                 if path != ":memory:":
                     # Who was on is nobody else's business: no moment in which others could open the file.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.fakes.service import Request
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-PATIENCE = 120.0  # seconds
+PATIENCE = 240.0  # seconds
 
 
 def clock() -> datetime:
