@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.channels.samples import EN, MESSAGES, NOW, ZH
+from tests.channels.samples import EN, MESSAGES, NOW, WIDEST, ZH
+from tests.fakes import dingtalk
 from usm.channels.dingtalk import DingTalk, sign
+from usm.core.message import Deferred, Receipt, Rejected, Reply
 from usm.core.model import Secret
 
 if TYPE_CHECKING:
@@ -62,6 +64,96 @@ def test_the_signature_of_the_vendors_example() -> None:
     assert ding().request(MESSAGES["login"], NOW, ZH).url == Secret(URL)
 
 
+@pytest.mark.parametrize(
+    ("url", "signed"),
+    [
+        ("https://relay.example.com/x", "https://relay.example.com/x?timestamp="),
+        ("https://relay.example.com/x?y=1#z", "https://relay.example.com/x?y=1&timestamp="),
+    ],
+)
+def test_the_signature_is_a_parameter_whatever_the_address(url: str, signed: str) -> None:
+    """A relay's may have none before it, or a fragment behind."""
+    request = ding(webhook_url=Secret(url), secret=Secret("SECdemo")).request(MESSAGES["login"], NOW, ZH)
+    assert request.url.reveal().startswith(signed)
+
+
+def test_a_login_in_markdown() -> None:
+    """Literally, but for the zero-width spaces that keep what is not ours from being markup or a link."""
+    sent = body(ding(format="markdown"), MESSAGES["login"], ZH)
+    assert (sent["msgtype"], sent["at"], sent["markdown"]["title"]) == ("markdown", {"isAtAll": False}, "用户登录通知")
+    assert sent["markdown"]["text"].startswith("### \u200b用户登录通知\n- \u200b服务器：web01\n- \u200b")
+    assert sent["markdown"]["text"].replace("\u200b", "").splitlines() == [
+        "### 用户登录通知",
+        "- 服务器：web01",
+        "- 服务器IP：192.0.2.10",
+        "- 用户名：alice",
+        "- IP地址：203.0.113.5",
+        "- 登录时间：2026-11-25 10:00:00",
+        "- 登录方式：公钥（publickey）",
+        "- 端口：43867",
+        "- 密钥：SHA256:WOYw2sMJ4B4KKf95wk8CAElK0iyEy5hL9KKD7YXVMME",
+    ]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+@pytest.mark.parametrize("keyword", ["[USM]", "a.b", "#usm", "user_session", "@ops", "<usm>", "https://x"])
+def test_a_keyword_arrives_as_it_is(form: str, keyword: str) -> None:
+    """Also one that would be made inert in a stranger's text, and of a message that is cut."""
+    long = ZH._replace(body=f"{'$user ' * 2000}\n{keyword}")
+    for message, look in ((MESSAGES["login"], ZH), (WIDEST, ZH), (WIDEST, long)):
+        part = body(ding(keyword=keyword, format=form), message, look)[form]
+        assert keyword in part["content" if form == "text" else "text"]
+        assert keyword in part.get("title", keyword)
+
+
+def said(errmsg: str, code: int = 310000, *, form: str = "text", plain: bool = False) -> Receipt:
+    """Return what an answer means."""
+    reply = Reply(200, json.dumps({"errcode": code, "errmsg": errmsg}).encode())
+    return ding(format=form).receipt(reply, plain=plain)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("reason", "meaning"),
+    [
+        (dingtalk.SIGN, "signature refused: check `secret`"),
+        (dingtalk.STALE, "signature refused: this server's clock"),
+        (dingtalk.KEYWORD, "keyword missing"),
+        (dingtalk.ADDRESS, "address refused"),
+    ],
+)
+def test_which_security_setting_refuses_is_told(reason: str, meaning: str, *, old: bool) -> None:
+    """310000 stands for all of them: the text tells, in today's words and in those of before 2022."""
+    receipt = said(dingtalk.REASONS[reason][old])
+    assert isinstance(receipt, Deferred)
+    assert (receipt.fault, receipt.detail.startswith(meaning)) == (True, True)
+
+
+def test_an_unknown_reason_is_not_guessed() -> None:
+    """It may be any of the settings."""
+    receipt = said("something new")
+    assert isinstance(receipt, Deferred)
+    assert (receipt.fault, "keyword, address list or signature" in receipt.detail) == (True, True)
+
+
+@pytest.mark.parametrize("code", [430101, 430102, 430103, 430104])
+def test_words_that_are_refused_even_as_text_are_said_to_be_the_reason(code: int) -> None:
+    """Not that the message was malformed: somebody may have chosen a name for this."""
+    refused = said("含有不合适的文本", code, form="markdown")
+    assert isinstance(refused, Deferred)
+    assert refused.plain
+    for receipt in (said("含有不合适的文本", code), said("含有不合适的文本", code, form="markdown", plain=True)):
+        assert isinstance(receipt, Rejected)
+        assert "objects to a word or link" in receipt.detail
+
+
+def test_the_token_is_not_repeated() -> None:
+    """Should DingTalk say it."""
+    receipt = said("no robot made-up-token here", 999)
+    assert isinstance(receipt, Deferred)
+    assert receipt.detail == "DingTalk refused the message: no robot *** here"
+
+
 def test_the_keyword_is_put_in_front_where_it_is_missing() -> None:
     """A text that has it stays as it is."""
     assert body(ding(keyword="监控"), MESSAGES["digest"], ZH)["text"]["content"].startswith("监控 用户会话汇总")
@@ -79,6 +171,7 @@ def test_the_keyword_is_put_in_front_where_it_is_missing() -> None:
         ({"webhook_url": Secret("nonsense")}, "webhook_url: is not a web address"),
         ({"webhook_url": Secret("https://[")}, "webhook_url: is not a web address"),
         ({"webhook_url": Secret("https://u:p@relay.example.com/x")}, "webhook_url: must not hold a user name"),
+        ({"webhook_url": Secret(f"{URL}&timestamp=1&sign=x")}, "webhook_url: must not hold timestamp and sign"),
         ({"secret": Secret("a b")}, "secret: must be the robot's signature key"),
         ({"keyword": " "}, "keyword: must be one line"),
     ],
@@ -93,7 +186,7 @@ def test_what_is_wrong_is_said(settings: dict[str, Any], problem: str) -> None:
 def test_what_is_right_is_not_said() -> None:
     """A relay is allowed, and named."""
     assert (ding().problems(), ding().notes()) == ([], [])
-    relay = ding(webhook_url=Secret("https://relay.example.com/x"))
+    relay = ding(webhook_url=Secret("https://relay.example.com/x?sign=1"))
     assert relay.problems() == []
     assert relay.notes() == ["webhook_url: sends to relay.example.com, which is not DingTalk's own host"]
     assert ding(webhook_url=Secret("https://[")).notes() == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.channels.hostile import NAMES, hostile
 from tests.channels.samples import EN, MESSAGES, NOW, WIDEST, ZH
 from usm.channels.wecom import WeCom
+from usm.core.message import Deferred, Reply
 from usm.core.model import Secret
 
 if TYPE_CHECKING:
@@ -53,6 +56,22 @@ def test_a_digest_in_markdown_and_as_text_where_that_is_refused() -> None:
         "> 事件总数：314",
     ]
     assert body(MESSAGES["digest"], ZH, "markdown", plain=True)["msgtype"] == "text"
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_nobody_is_ever_mentioned(form: str) -> None:
+    """Neither by a list of WeCom's, nor by what a stranger wrote: `<@user>` works in both forms."""
+    for name in NAMES:
+        (part,) = (value for key, value in body(hostile(name), ZH, form).items() if key != "msgtype")
+        assert set(part) == {"content"}
+        assert not re.search(r"[<>]|@(?!\u200b)", re.sub(r"(?m)^> ", "", part["content"])), name
+
+
+def test_the_key_is_not_repeated() -> None:
+    """Should WeCom say it."""
+    receipt = WeCom(Secret(URL)).receipt(Reply(200, b'{"errcode": 1, "errmsg": "made-up-key?"}'))
+    assert isinstance(receipt, Deferred)
+    assert receipt.detail == "WeCom refused the message: ***?"
 
 
 def test_what_does_not_fit_is_cut_from_the_end() -> None:

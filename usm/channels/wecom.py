@@ -38,6 +38,8 @@ REPLIES = (  # the first row that holds decides
     Row(Deferred("-1", "WeCom is busy"), -1),
     Row(Deferred("45009", _BUSY, wait=60.0), 45009),
     Row(fault("93000", "no such robot: it was removed, or webhook_url is wrong; copy the address again"), 93000),
+    Row(fault("93004", "the robot was stopped: let it work again in the group's settings"), 93004),
+    Row(fault("93008", "the robot is not in the group: add one again, and put its address into webhook_url"), 93008),
     Row(Rejected("40008", "WeCom did not understand the message; is webhook_url that of a group robot?"), 40008),
     Row(Deferred("40058", _FORM, plain=True), 40058),
     Row(Deferred("44004", _FORM, plain=True), 44004),
