@@ -31,7 +31,7 @@ from usm import cli, config
 from usm.core.alert import alert_for
 from usm.core.message import DEAD
 from usm.core.model import LOGIN, Event, Host, Session
-from usm.daemon import open_store
+from usm.instance import hold
 from usm.outbox import Outbox
 from usm.store import Store
 
@@ -46,6 +46,7 @@ ALICE = Session("00c0ffee00c0ffee", "web01", "sshd", "alice", "203.0.113.5", 438
 LOGIN_LINE = "2026-11-23T10:05:07+08:00 web01 sshd[{0}]: Accepted password for alice from 203.0.113.5 port {0} ssh2\n"
 TOKEN, SECRET = "6f1a2b3c-token", "S3CRET-signing-key"
 ROOT = os.geteuid() == 0
+NOT_RUNNING = "monitor: not running; start it with: systemctl start user-session-monitor, or: usm start"
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -299,12 +300,11 @@ def test_how_the_monitor_does(run: Run, ready: Path) -> None:
     path = ready.parent / "state.db"
     fill(path, dead=True)
     code, out, _ = run("-c", ready, "status")
-    assert (code, out.splitlines()[0], out.splitlines()[2]) == (1, "monitor: not running", "sessions open: 1")
-    assert out.splitlines()[4].split()[:6] == ["feishu", "works", "0", "1", "0", "1"]
-    store, lock = open_store(str(path))
+    assert (code, out.splitlines()[0], out.splitlines()[2]) == (1, NOT_RUNNING, "sessions open: 1")
+    assert out.splitlines()[5].split()[:6] == ["feishu", "works", "0", "1", "0", "1"]
+    lock = hold(str(path))
     code, out, _ = run("-c", ready, "status", "--format", "json")
     assert (code, json.loads(out)["running"]) == (0, True)
-    store.close()
     os.close(lock)
 
 
@@ -677,5 +677,5 @@ def test_a_state_that_may_not_be_written_is_told(run: Run) -> None:
             code, out, err = run("-c", path, "run")
     assert (code, out) == (1, "")
     assert err == (
-        f"usm: state file {place}/state.db: Permission denied; run as root, or set `state:` to a place of this user's\n"
+        f"usm: state file {place}/state.db: Permission denied; run as its owner, or set `state:` to a place of this user's\n"
     )

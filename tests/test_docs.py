@@ -101,7 +101,7 @@ def shell(line: str, directory: Path) -> subprocess.CompletedProcess[str]:
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
     """Return the parsers of the verbs."""
-    actions = cli._parser()._actions
+    actions = cli.parser()._actions
     (found,) = (action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
     return dict(found)
 
@@ -120,7 +120,7 @@ def test_every_shell_command_is_known(page: str) -> None:
         if words[0] == "make":
             subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
         elif words[0] == "usm":
-            cli._parser().parse_args(words[1:])
+            cli.parser().parse_args(words[1:])
         else:
             assert words[0] in OTHER_PROGRAMS, part
 
@@ -147,7 +147,7 @@ def test_the_table_of_commands_parses() -> None:
     for form in forms:
         if form.startswith("usm "):
             filled = re.sub(r"\[.*?\]", "", form).replace("FILE...", "x.log").replace("ID...", "1")
-            cli._parser().parse_args(filled.split()[1:])
+            cli.parser().parse_args(filled.split()[1:])
 
 
 @pytest.mark.parametrize("page", [README, CHINESE], ids=lambda path: str(path.name))
@@ -165,7 +165,7 @@ def test_every_verb_and_option_is_told(page: Path) -> None:
             )
             if action.option_strings and action.dest not in ("help", "config"):
                 assert all(name in rows[verb] for name in names), (verb, names)
-    for action in cli._parser()._actions:
+    for action in cli.parser()._actions:
         assert all(f"`{name}" in text for name in action.option_strings if name != "-h"), action.option_strings
 
 

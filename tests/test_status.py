@@ -43,26 +43,44 @@ def test_every_channel_and_its_deliveries() -> None:
     found = status(filled(), ["new", "feishu", "ding"], running=True)
     assert found == Status(
         True,  # noqa: FBT003 - it runs
+        None,
+        None,
+        None,
         "journal",
+        None,
         NOW,
+        0,
+        0.0,
+        None,
+        (),
+        None,
         0,
         (
             ChannelStatus("new", WORKS, None, None, None, {}),
             ChannelStatus("feishu", WORKS, None, None, None, {SENT: 3, SUPPRESSED: 1}),
-            ChannelStatus("ding", FAULT, NOW, "310000", "signature refused", {PENDING: 3}),
-            ChannelStatus("old", FAILING, NOW, "x", "y", {PENDING: 2, DEAD: 1}),
+            ChannelStatus("ding", FAULT, NOW, "310000", "signature refused", {PENDING: 3}, NOW),
+            ChannelStatus("old", FAILING, NOW, "x", "y", {PENDING: 2, DEAD: 1}, NOW),
         ),
+        {
+            ("alerts", "login", "info"): 4,
+            ("deliveries", "feishu", "sent"): 3,
+            ("deliveries", "feishu", "suppressed"): 1,
+            ("deliveries", "ding", "deferred"): 1,
+            ("deliveries", "old", "dead"): 1,
+            ("deliveries", "old", "deferred"): 1,
+        },
     )
 
 
 def test_a_new_state_file() -> None:
     """Nothing was watched yet."""
     found = status(Store(":memory:"), [], running=False)
-    assert status_table(found, UTC).splitlines() == [
-        "monitor: not running",
+    assert status_table(found, NOW, UTC, "en").splitlines() == [
+        "monitor: not running; start it with: systemctl start user-session-monitor, or: usm start",
         "source: none yet, watched until never",
         "sessions open: 0",
-        "channels: none",
+        "read so far: 0 lines",
+        "channels: none, so nobody is told; add one under `notify:` in the configuration, then: usm reload",
     ]
     assert status_json(found, UTC)["watched"] is None
 
@@ -70,9 +88,9 @@ def test_a_new_state_file() -> None:
 def test_as_a_table_and_as_json() -> None:
     """The state, the numbers, and the last refusal."""
     found = status(filled(), ["feishu", "ding"], running=True)
-    lines = status_table(found, UTC).splitlines()
+    lines = status_table(found, NOW, UTC, "en").splitlines()
     assert lines[:3] == ["monitor: running", "source: journal, watched until 2026-11-25 02:00:00", "sessions open: 0"]
-    assert lines[3].split() == [
+    assert lines[4].split() == [
         "CHANNEL",
         "STATE",
         "WAITING",
@@ -81,12 +99,14 @@ def test_as_a_table_and_as_json() -> None:
         "DEAD",
         "GROUPED",
         "SUPPRESSED",
+        "WAITS",
+        "FOR",
         "SINCE",
         "LAST",
         "REFUSAL",
     ]
-    assert lines[5].split()[:4] == ["ding", "fault", "0", "3"]
-    assert lines[5].endswith("2026-11-25 02:00:00  310000: signature refused")
+    assert lines[6].split()[:4] == ["ding", "fault", "0", "3"]
+    assert lines[6].endswith("2026-11-25 02:00:00  310000: signature refused")
     body = status_json(found, UTC)
     assert (body["running"], body["sessions"], body["watched"]) == (True, 0, "2026-11-25T02:00:00+00:00")
     assert body["channels"][1] == {
@@ -95,5 +115,6 @@ def test_as_a_table_and_as_json() -> None:
         "since": "2026-11-25T02:00:00+00:00",
         "code": "310000",
         "detail": "signature refused",
+        "queued": "2026-11-25T02:00:00+00:00",
         "deliveries": {"pending": 3},
     }

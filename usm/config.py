@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from datetime import timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/etc/user-session-monitor/config.yaml"
 DEFAULT_STATE = "/var/lib/user-session-monitor/state.db"
 DEFAULT_PIDFILE = "/run/user-session-monitor/user-session-monitor.pid"
+DEFAULT_RETENTION = timedelta(days=180)  # six months, as GB/T 22239 (等保) demands
+SHORTEST_RETENTION = timedelta(days=1)  # what is younger is still folded, retried and counted
 LANGUAGES = ("zh", "en")
 SOURCES = ("auto", "journal", "file")
 # Keys of the older tool that have no meaning here: it watched the hardware too.
 _OLD_MONITORS = ("run_mode", "system", "tcp", "hardware", "heartbeat", "process", "network", "server")
 _RATE = re.compile(r"(?P<count>[1-9]\d{0,5})/(?P<span>\d{0,4})(?P<unit>s|min|h)")
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[0-9.]+)):(?P<port>\d{1,5})", re.ASCII)
+_HIGHEST_PORT = 65535
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 # What every channel may have beside its own keys.
 _COMMON = ("type", "enabled", "rate", "language", "title", "body", "proxy", "proxy_file", "ca_file", *routing.KEYS)
@@ -68,6 +74,8 @@ class Config:
     people: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notify: tuple[Notify, ...] = ()
     ignore: tuple[Match, ...] = ()
+    retention: timedelta = DEFAULT_RETENTION
+    metrics: Optional[tuple[str, int]] = None
     warnings: tuple[str, ...] = ()
     path: Optional[str] = None
 
@@ -79,7 +87,7 @@ def load(path: Optional[str] = None) -> Config:
     """
     chosen = path or DEFAULT_PATH
     if path is None and absent(chosen):
-        return Config(state=default_state())
+        return Config(state=default_state(), pidfile=default_pidfile())
     problems: list[str] = []
     data = read(chosen, problems)
     beside = os.path.join(os.path.dirname(os.path.abspath(chosen)), "secrets.yaml")
@@ -91,6 +99,15 @@ def load(path: Optional[str] = None) -> Config:
     if reader.problems:
         raise ConfigError(reader.problems)
     return config
+
+
+def default_pidfile() -> str:
+    """Return the pidfile's place: systemd's, the system's, or beside the user's own state."""
+    if os.environ.get("RUNTIME_DIRECTORY"):
+        return os.path.join(os.environ["RUNTIME_DIRECTORY"].split(":")[0], os.path.basename(DEFAULT_PIDFILE))
+    if os.geteuid() == 0 or os.access(os.path.dirname(DEFAULT_PIDFILE), os.W_OK):
+        return DEFAULT_PIDFILE
+    return os.path.join(os.path.dirname(default_state()), os.path.basename(DEFAULT_PIDFILE))
 
 
 def default_state() -> str:
@@ -108,7 +125,8 @@ class _Reader(Settings):
     """Turns the tree into values."""
 
     def config(self, data: Mapping[str, Any]) -> Config:
-        self.unknown(data, "", ("language", "monitor", "state", "pidfile", "people", "notify", "ignore", "feishu"))
+        known = ("language", "monitor", "state", "pidfile", "people", "notify", "ignore", "retention", "metrics")
+        self.unknown(data, "", (*known, "feishu"))
         monitor = self.section(data, "monitor", "")
         for key in _OLD_MONITORS:
             if key in monitor:
@@ -127,13 +145,41 @@ class _Reader(Settings):
             source=source or "auto",
             log_file=None if log_file == "auto" else log_file,
             state=self.text(data, "state", "") or default_state(),
-            pidfile=self.text(data, "pidfile", "") or DEFAULT_PIDFILE,
+            pidfile=self.text(data, "pidfile", "") or default_pidfile(),
             people=self._people(data),
             notify=self._notify(data),
             ignore=routing.matches(self, data.get("ignore"), "ignore"),
+            retention=self._retention(data),
+            metrics=self._metrics(data),
             warnings=tuple(self.warnings),
             path=self.path,
         )
+
+    def _retention(self, data: Mapping[str, Any]) -> timedelta:
+        seconds = self.seconds(data, "retention", "")
+        if seconds is None:
+            return DEFAULT_RETENTION
+        if seconds < SHORTEST_RETENTION.total_seconds():
+            self.problem("retention", "must be a day (1d) at least; 180d is usual")
+        return timedelta(seconds=seconds)
+
+    def _metrics(self, data: Mapping[str, Any]) -> Optional[tuple[str, int]]:
+        """Read where metrics can be asked for: on this machine only, as whoever asks is not asked who he is."""
+        section = self.section(data, "metrics", "")
+        self.unknown(section, "metrics", ("listen",))
+        text = self.text(section, "listen", "metrics")
+        if text is None:
+            return None
+        match = _LISTEN.fullmatch(text)
+        port = int(match["port"]) if match else 0
+        try:
+            address = ip_address((match["six"] or match["four"]) if match else "")
+        except ValueError:
+            address = None
+        if address is None or not address.is_loopback or not 0 < port <= _HIGHEST_PORT:
+            self.problem("metrics.listen", "must be a loopback address with a port, such as 127.0.0.1:9773")
+            return None
+        return str(address), port
 
     def _people(self, data: Mapping[str, Any]) -> dict[str, str]:
         """Read whose keys are whose: key → name."""

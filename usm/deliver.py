@@ -110,7 +110,7 @@ class Worker:
         self._clock, self._jitter = clock, jitter
         self._host, self._others, self._tell_others = host or Host(""), others, wake
         self._wake = threading.Event()
-        self._stopped = False
+        self._stopped: Optional[datetime] = None
         limits = [limit for outlet in outlets for limit in outlet.limits]
         longest = max((seconds for _, seconds in limits), default=0.0)
         recent = self._outbox.tried_since(self.names, clock() - timedelta(seconds=longest))
@@ -124,18 +124,21 @@ class Worker:
         """There is something new in the outbox."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """Let `run` return after the message in hand."""
-        self._stopped = True
+    def stop(self, until: Optional[datetime] = None) -> None:
+        """Let `run` return after the message in hand, or when nothing is due any more, but not later than `until`."""
+        self._stopped = until or self._clock()
         self._wake.set()
 
     def run(self) -> None:
         """Deliver until stopped."""
         while True:
             self._wake.clear()
-            if self._stopped:  # asked behind the clearing: a stop between the two would be slept through
+            # Asked behind the clearing: a stop between the two would be slept through.
+            if self._stopped is not None and self._clock() >= self._stopped:
                 return
             wait = self._step_safely()
+            if wait > 0 and self._stopped is not None:
+                return
             if wait > 0:
                 self._wake.wait(wait)
 

@@ -27,3 +27,7 @@ class StoreError(UsmError):
 
 class TransportError(UsmError):
     """The other side was not reached, or did not answer; never holds a URL (a URL is a secret)."""
+
+
+class ServiceError(UsmError):
+    """The monitor can't be started, stopped or told something: why, and what to do."""

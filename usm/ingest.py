@@ -14,7 +14,7 @@ from usm.core.decode import decode_syslog
 from usm.core.journal import decode_journal
 from usm.core.pair import pair
 from usm.core.programs.privilege import SERVICES
-from usm.core.recognize import recognize
+from usm.core.recognize import recognize, resembles
 from usm.core.reconcile import adopted, ended_with_boot, reconcile
 from usm.core.route import route
 from usm.core.sieve import Sifted, sift
@@ -62,6 +62,7 @@ class Intake:
     def __init__(self, stamps: Stamps, *, journal: bool = False) -> None:
         self.stamps = stamps
         self.journal = journal
+        self.newest: Optional[datetime] = None  # when the last record was written that was worth reading, of a batch
         self._last: Optional[Record] = None
 
     def decode(self, line: bytes) -> Optional[Record]:
@@ -78,7 +79,10 @@ class Intake:
         if record is None:
             return []
         told = self._boot(tx, record, None if watch is None else watch.host.boot) if self.journal else []
+        self.newest = record.time
         event = recognize(record)
+        if event is None and resembles(record):
+            tx.count("unrecognised", record.appname)
         if event is None or (event.service in SERVICES and event.uid and not self._speaks(tx, event, watch)):
             return told
         if event.kind == model.LOGIN and watch is not None:
@@ -113,6 +117,7 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
     sifted = intake.sift(batch.data)
     told: list[Event] = []
     failed: list[Event] = []
+    intake.newest = None
     with store.transaction() as tx:
         if len(batch.data) > _BULK:
             tx.preload()
@@ -122,9 +127,16 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
         failures = tally(failed, sifted.folds, intake.stamps)
         tx.add_failures(failures)
         asked = any(r.wants_failures for r in watch.routes)
+        tx.count("lines", by=batch.data.count(b"\n"))
+        for event in told:
+            tx.count("events", event.kind)
+        failed_times = sum(times for failure in failures for *_, times in failure.who)
+        if failed_times:
+            tx.count("events", model.FAILED, by=failed_times)
         told += [event for failure in failures for event in untally(failure)] if asked else []
         told = _tell(tx, told, watch, now)
-        tx.checkpoint(source, batch.cursor, now)
+        lag = timedelta(0) if intake.newest is None else max(timedelta(0), now - intake.newest)
+        tx.checkpoint(source, batch.cursor, now, batch.behind, lag)
     return told
 
 

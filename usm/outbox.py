@@ -24,7 +24,7 @@ from usm.core.message import (
 )
 from usm.core.model import micros
 from usm.core.route import Slot
-from usm.transaction import Transaction, time_of
+from usm.transaction import Transaction, count, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from usm.store import Store
 
+DEFERRED = "deferred"  # counted beside the states: a try that failed, of a message that is kept
 LARGEST = 10_000  # alerts in one digest: it is read and made anew in some tenths of a second, and memory stays flat
 
 
@@ -107,7 +108,7 @@ class Outbox:
                 made = digest(alert for (body,) in bodies if isinstance(alert := load(body), Alert))
                 # The digest takes the place of the first, so that nothing that came later goes before it.
                 first = numbers[0]
-                copied = "channel, state, attempts, due, plain, urgent, grp, alert"
+                copied = "channel, state, attempts, due, plain, urgent, grp, alert, queued"
                 sql = f"INSERT INTO outbox ({copied}) SELECT {copied} FROM outbox WHERE id = ?"  # noqa: S608 - constants
                 numbers[0] = db.execute(sql, (first,)).lastrowid
                 body = db.execute("INSERT INTO alert (body) VALUES (?)", (dump(made),)).lastrowid
@@ -115,6 +116,7 @@ class Outbox:
                 db.execute(sql, (body, micros(now), len(numbers), first))
                 change = f"UPDATE outbox SET state = '{GROUPED}', digest = ?, settled = ? WHERE id = ?"  # noqa: S608
                 db.executemany(change, ((first, micros(now), number) for number in numbers))
+                count(db, "deliveries", channel, GROUPED, by=len(numbers))
             return len(numbers)
 
     def tried_since(self, channels: Sequence[str], since: datetime) -> list[datetime]:
@@ -154,6 +156,7 @@ class Outbox:
                 (*delivery[3:5], micros(delivery.due), *delivery[6:9], settled, delivery.id),
             )
             db.execute("INSERT INTO attempt VALUES (?, ?)", (delivery.channel, micros(now)))
+            count(db, "deliveries", delivery.channel, DEFERRED if delivery.state == PENDING else delivery.state)
             if forget is not None:
                 db.execute("DELETE FROM attempt WHERE channel = ? AND time < ?", (delivery.channel, micros(forget)))
             row = db.execute("SELECT state FROM channel WHERE name = ?", (delivery.channel,)).fetchone()
@@ -170,7 +173,9 @@ class Outbox:
                 )
             if before != after and FAULT in (before, after) and notice is not None:
                 slots = [Slot(name, PENDING, now, urgent=True) for name in others]
-                Transaction(db).enqueue(notice(delivery, now), slots, now)
+                told = Transaction(db)
+                told.enqueue(notice(delivery, now), slots, now)
+                told.flush()
             return before, after
 
     def channels(self) -> dict[str, ChannelState]:
@@ -186,6 +191,12 @@ class Outbox:
             for name, state, count in db.execute("SELECT channel, state, count(*) FROM outbox GROUP BY 1, 2"):
                 found.setdefault(name, {})[state] = count
         return found
+
+    def queued(self) -> dict[str, datetime]:
+        """Return for each channel since when its oldest message waits."""
+        sql = f"SELECT channel, min(queued) FROM outbox WHERE state IN ('{PENDING}', '{WAITING}') GROUP BY 1"  # noqa: S608 - constants
+        with self._store.reading() as db:
+            return {name: time_of(time) for name, time in db.execute(sql)}
 
     def deliveries(self, states: Sequence[str] = (WAITING, PENDING, DEAD)) -> list[Delivery]:
         """Return what waits in the outbox or was given up, oldest first."""

@@ -11,7 +11,7 @@ from usm.core.tame import clean
 from usm.core.text import Look, duration, title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, tzinfo
 
     from usm.core.message import Message
@@ -76,12 +76,36 @@ def _time(message: Message) -> datetime:
     return message.time if isinstance(message, Trouble) else message.event.time
 
 
+_NOBODY_TOLD = "channels: none, so nobody is told; add one under `notify:` in the configuration, then: usm reload"
+
+
 def status_json(status: Status, zone: tzinfo) -> dict[str, Any]:
     """The whole state of the monitor as one object."""
+    counters: dict[str, Any] = {}
+    for (name, *labels), value in status.counters.items():
+        if labels:
+            counters.setdefault(name, {})[" ".join(labels)] = value
+        else:
+            counters[name] = value
     return {
         "running": status.running,
+        "pid": status.pid,
+        "version": status.version,
+        "started": _iso(status.started, zone),
         "source": status.source,
+        "why": status.why,
         "watched": _iso(status.watched, zone),
+        "behind": status.behind,
+        "lag": status.lag,
+        "configured": _iso(status.configured, zone),
+        "refused": list(status.refused),
+        "problem": None
+        if status.problem is None
+        else {
+            "level": status.problem.level,
+            "time": _iso(status.problem.time, zone),
+            "text": status.problem.text,
+        },
         "sessions": status.sessions,
         "channels": [
             {
@@ -90,35 +114,58 @@ def status_json(status: Status, zone: tzinfo) -> dict[str, Any]:
                 "since": _iso(c.since, zone),
                 "code": c.code,
                 "detail": c.detail,
+                "queued": _iso(c.queued, zone),
                 "deliveries": dict(c.deliveries),
             }
             for c in status.channels
         ],
+        "counters": counters,
     }
 
 
-def status_table(status: Status, zone: tzinfo) -> str:
+def status_table(status: Status, now: datetime, zone: tzinfo, language: str) -> str:
     """How the monitor does, and what waits for whom and why."""
-    watched = "never" if status.watched is None else _short(status.watched, zone)
     rows = [
         (
             c.name,
             c.state,
             *(str(c.deliveries.get(state, 0)) for state in STATES),
+            "-" if c.queued is None else duration((now - c.queued).total_seconds(), language),
             "-" if c.since is None else _short(c.since, zone),
             clean(f"{c.code}: {c.detail}" if c.code else "-", 200),
         )
         for c in status.channels
     ]
-    head = ("CHANNEL", "STATE", *(state.upper() for state in STATES), "SINCE", "LAST REFUSAL")
-    return "\n".join(
-        (
-            f"monitor: {'running' if status.running else 'not running'}",
-            f"source: {status.source or 'none yet'}, watched until {watched}",
-            f"sessions open: {status.sessions}",
-            *((table(head, rows),) if rows else ("channels: none",)),
-        )
-    )
+    head = ("CHANNEL", "STATE", *(state.upper() for state in STATES), "WAITS FOR", "SINCE", "LAST REFUSAL")
+    return "\n".join((*_monitor(status, now, zone, language), *((table(head, rows),) if rows else (_NOBODY_TOLD,))))
+
+
+def _monitor(status: Status, now: datetime, zone: tzinfo, language: str) -> Iterator[str]:
+    """What is told of the monitor itself, a line each; of what is as it should be only what one wants to know."""
+    if status.running:
+        version = "" if status.version is None else f", version {status.version}"
+        yield f"monitor: running{'' if status.pid is None else f' (process {status.pid}{version})'}"
+        if status.started is not None:
+            age = duration((now - status.started).total_seconds(), language)
+            yield f"since: {_short(status.started, zone)} ({age})"
+    else:
+        yield "monitor: not running; start it with: systemctl start user-session-monitor, or: usm start"
+    watched = "never" if status.watched is None else _short(status.watched, zone)
+    why = "" if status.why is None else f" ({status.why})"
+    yield f"source: {status.source or 'none yet'}{why}, watched until {watched}"
+    if status.behind:
+        yield f"behind: {status.behind} bytes of it are unread; the last record was {status.lag:.0f} s old"
+    yield f"sessions open: {status.sessions}"
+    events = {labels[0]: value for (name, *labels), value in status.counters.items() if name == "events"}
+    counted = "".join(f", {value} {kind}" for kind, value in events.items())
+    yield f"read so far: {status.counters.get(('lines',), 0)} lines{counted}"
+    unrecognised = sum(value for (name, *_), value in status.counters.items() if name == "unrecognised")
+    if unrecognised:
+        yield f"not understood: {unrecognised} lines that begin like known ones; please report them"
+    for problem in status.refused:
+        yield f"configuration refused, the one before is in use: {clean(problem, 300)}"
+    if status.problem is not None:
+        yield f"last {status.problem.level}: {_short(status.problem.time, zone)} {clean(status.problem.text, 300)}"
 
 
 def sessions_table(sessions: Iterable[Session], now: datetime, zone: tzinfo, language: str) -> str:

@@ -11,11 +11,13 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from usm.core.model import Event, Failure, Session, micros
 from usm.errors import StoreError
+from usm.schema import MIGRATIONS
 from usm.transaction import COLUMNS, Transaction, session_of, time_of
 
 if TYPE_CHECKING:
@@ -23,73 +25,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _PATIENCE = 30.0  # seconds that a connection waits for another; the reader may have to ask a slow directory service
+_INCREMENTAL = 2  # SQLite's number for an auto_vacuum that frees pages when asked to
+_LARGEST_LOG = 1 << 24  # bytes that the write-ahead log keeps of the disk after a burst
 APPLICATION_ID = 0x55534D31  # "USM1", in the file's header: another program's database is never touched
-
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE checkpoint (source TEXT PRIMARY KEY, cursor TEXT NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE session (
-        id INTEGER PRIMARY KEY, host TEXT NOT NULL, service TEXT NOT NULL, user TEXT NOT NULL,
-        source_ip TEXT, source_port INTEGER, method TEXT, key TEXT, tty TEXT, leader INTEGER,
-        start INTEGER NOT NULL, "end" INTEGER, end_reason TEXT);
-    CREATE INDEX session_start ON session (start);
-    CREATE INDEX session_leader ON session (leader) WHERE "end" IS NULL;
-    CREATE INDEX session_peer ON session (source_ip, source_port) WHERE "end" IS NULL;
-    CREATE TABLE failure (
-        id INTEGER PRIMARY KEY, host TEXT NOT NULL, service TEXT NOT NULL, source_ip TEXT,
-        time INTEGER NOT NULL, until INTEGER NOT NULL, count INTEGER NOT NULL, who TEXT NOT NULL);
-    CREATE INDEX failure_time ON failure (time);
-    CREATE TABLE alert (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
-    CREATE TABLE outbox (
-        id INTEGER PRIMARY KEY, alert INTEGER NOT NULL REFERENCES alert (id), channel TEXT NOT NULL,
-        state TEXT NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL, plain INTEGER NOT NULL,
-        code TEXT, detail TEXT, settled INTEGER);
-    CREATE INDEX outbox_pending ON outbox (channel, id) WHERE state = 'pending';
-    CREATE INDEX outbox_settled ON outbox (channel, settled);
-    """,
-    """
-    ALTER TABLE session ADD COLUMN until INTEGER;
-    ALTER TABLE session ADD COLUMN person TEXT;
-    ALTER TABLE session ADD COLUMN comment TEXT;
-    ALTER TABLE session ADD COLUMN uid INTEGER;
-    ALTER TABLE session ADD COLUMN seat TEXT;
-    ALTER TABLE session ADD COLUMN boot TEXT;
-    ALTER TABLE session ADD COLUMN begun INTEGER;
-    ALTER TABLE session ADD COLUMN hint TEXT;
-    ALTER TABLE session ADD COLUMN hinted INTEGER;
-    CREATE INDEX session_open ON session (host) WHERE "end" IS NULL;
-    CREATE TABLE event (
-        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, time INTEGER NOT NULL, host TEXT NOT NULL, service TEXT NOT NULL,
-        user TEXT, tty TEXT, pid INTEGER, count INTEGER NOT NULL, target TEXT, command TEXT);
-    CREATE INDEX event_time ON event (time);
-    """,
-    """
-    ALTER TABLE outbox ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE outbox ADD COLUMN grp TEXT;
-    ALTER TABLE outbox ADD COLUMN digest INTEGER;
-    ALTER TABLE outbox ADD COLUMN members INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE attempt (channel TEXT NOT NULL, time INTEGER NOT NULL);
-    CREATE INDEX attempt_time ON attempt (channel, time);
-    INSERT INTO attempt SELECT channel, settled FROM outbox
-        WHERE settled > (SELECT max(settled) FROM outbox) - 3600000000;
-    DROP INDEX outbox_pending;
-    DROP INDEX outbox_settled;
-    CREATE INDEX outbox_pending ON outbox (channel, urgent DESC, id) WHERE state = 'pending';
-    CREATE INDEX outbox_held ON outbox (channel, due) WHERE state = 'pending' AND attempts > 0;
-    CREATE INDEX outbox_waiting ON outbox (channel, due) WHERE state = 'waiting';
-    CREATE INDEX outbox_group ON outbox (channel, grp, due) WHERE grp IS NOT NULL;
-    CREATE INDEX outbox_digest ON outbox (digest) WHERE digest IS NOT NULL;
-    CREATE TABLE channel (
-        name TEXT PRIMARY KEY, state TEXT NOT NULL, since INTEGER NOT NULL, code TEXT, detail TEXT) WITHOUT ROWID;
-    """,
-)
 
 
 class Store:
     """One connection; every thread has its own. Raises StoreError, with what to do, and nothing else."""
 
     def __init__(self, path: str, *, readonly: bool = False) -> None:
-        self.path = path
+        self.path, self._readonly = path, readonly
         with self._errors():
             if readonly:
                 uri = f"{Path(path).absolute().as_uri()}?mode=ro"
@@ -107,9 +52,7 @@ class Store:
                 self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._identify()
             if not readonly:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._migrate()
+                self._prepare()
 
     def _identify(self) -> None:
         """Refuse what is not ours before the first write."""
@@ -121,11 +64,29 @@ class Store:
             raise StoreError(
                 f"{self.path} is another program's database; set `state:` in the configuration to a path of our own"
             )
+        if self._readonly and 0 < version < len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was written by an older version; restart the monitor, which brings it up to date"
+            )
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"{self.path} was written by a newer version (schema {version}, this one knows {len(MIGRATIONS)}); "
                 "install that version again, or move the file away to start with empty state"
             )
+
+    def _prepare(self) -> None:
+        """Make the file what it should be: the newest tables, and pages that can be given back one by one."""
+        shrinks = self._value("PRAGMA auto_vacuum") == _INCREMENTAL
+        if not shrinks:
+            self._db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # of an empty file; or of the next VACUUM
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG}")
+        older = self._value("PRAGMA user_version")
+        self._migrate()
+        if older and not shrinks:
+            with suppress(sqlite3.OperationalError):  # no room for a copy: the next start tries again
+                self._db.execute("VACUUM")
 
     def _migrate(self) -> None:
         for number in range(self._value("PRAGMA user_version"), len(MIGRATIONS)):
@@ -199,6 +160,33 @@ class Store:
         with self._errors():
             row = self._db.execute("SELECT source, time FROM checkpoint ORDER BY time DESC LIMIT 1").fetchone()
             return None if row is None else (row[0], time_of(row[1]))
+
+    def behind(self) -> tuple[int, timedelta]:
+        """Return how many bytes were unread behind the last batch, and how old its last record was when it was read."""
+        with self._errors():
+            row = self._db.execute("SELECT behind, lag FROM checkpoint ORDER BY time DESC LIMIT 1").fetchone()
+            return (0, timedelta(0)) if row is None else (row[0], timedelta(microseconds=row[1]))
+
+    def note(self, **facts: str) -> None:
+        """Write down what the running monitor says of itself, for `status`."""
+        with self.writing() as db:
+            db.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", facts.items())
+
+    def facts(self) -> dict[str, str]:
+        """Return what the monitor that runs, or ran last, said of itself."""
+        with self._errors():
+            return dict(self._db.execute("SELECT name, value FROM fact"))
+
+    def counters(self) -> dict[tuple[str, ...], int]:
+        """Return all that was ever counted: the name and its labels → how often."""
+        with self._errors():
+            rows = self._db.execute("SELECT name, label, value FROM counter ORDER BY name, label")
+            return {(name, *json.loads(label)): value for name, label, value in rows}
+
+    def open_sessions(self) -> int:
+        """Return how many sessions are open."""
+        with self._errors():
+            return self._value('SELECT count(*) FROM session WHERE "end" IS NULL')
 
     def was_led(self, leader: int, since: datetime) -> bool:
         """Tell whether a session of this leader began since then, also one that has ended."""

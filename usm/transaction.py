@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
 from usm.core import model
 from usm.core.alert import dump
-from usm.core.message import WAITING
+from usm.core.message import SUPPRESSED, WAITING, Alert
 from usm.core.model import Session, micros
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ def _row(s: Session) -> tuple[Any, ...]:
     return (_number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
 
 
+def count(db: sqlite3.Connection, name: str, *labels: str, by: int = 1) -> None:
+    """Add to a counter, within whatever transaction is open; counters live as long as the state file."""
+    add = "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value"
+    db.execute(add, (name, json.dumps(labels, ensure_ascii=False), by))
+
+
 class Transaction:
     """The writing side of one batch. Sessions are read when asked for and written once, at the end."""
 
@@ -74,6 +81,7 @@ class Transaction:
         self._changed: dict[str, Session] = {}
         self._latest: Optional[int] = None  # start of the newest session before this transaction
         self._complete = False
+        self._counts: Counter[tuple[str, ...]] = Counter()
 
     def preload(self) -> None:
         """Read the open sessions at once: cheaper before a batch that asks for most of them."""
@@ -193,12 +201,17 @@ class Transaction:
 
     def enqueue(self, message: Message, slots: Sequence[Slot], now: datetime) -> None:
         """Put a message into the outbox, once for each slot."""
-        body = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(message),)).lastrowid
+        body, queued = self._db.execute("INSERT INTO alert (body) VALUES (?)", (dump(message),)).lastrowid, micros(now)
         self._db.executemany(
-            "INSERT INTO outbox (alert, channel, state, attempts, due, plain, urgent, grp, code) "
-            "VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)",
-            [(body, s.channel, s.state, self._due(s, micros(now)), s.urgent, s.group, s.reason) for s in slots],
+            "INSERT INTO outbox (alert, channel, state, attempts, due, plain, urgent, grp, code, queued) "
+            "VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?, ?)",
+            [(body, s.channel, s.state, self._due(s, micros(now)), s.urgent, s.group, s.reason, queued) for s in slots],
         )
+        rule = message.event.kind if isinstance(message, Alert) else "trouble"
+        self.count("alerts", rule, message.severity)
+        for slot in slots:
+            if slot.state == SUPPRESSED:
+                self.count("deliveries", slot.channel, SUPPRESSED)
 
     def _due(self, slot: Slot, now: int) -> int:
         """Return when a slot is due: with its group where that waits already, and not too soon after the last time."""
@@ -212,17 +225,32 @@ class Transaction:
         # No later than a new group would be: the clock may have been set back since the last time.
         return min(last if last > now else last + interval, max(due, now + interval))
 
-    def checkpoint(self, source: str, cursor: str, now: datetime) -> None:
-        """Move the place in the log on, together with all that was read before it."""
-        sql = "INSERT INTO checkpoint VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE SET cursor = ?2, time = ?3"
-        self._db.execute(sql, (source, cursor, micros(now)))
+    def checkpoint(
+        self, source: str, cursor: str, now: datetime, behind: int = 0, lag: timedelta = timedelta(0)
+    ) -> None:
+        """Move the place in the log on, together with all that was read before it.
+
+        `behind`: bytes that are still unread; `lag`: how old the last record was.
+        """
+        sql = (
+            "INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (source) DO UPDATE SET cursor = ?2, time = ?3, behind = ?4, lag = ?5"
+        )
+        self._db.execute(sql, (source, cursor, micros(now), behind, lag // timedelta(microseconds=1)))
+
+    def count(self, name: str, *labels: str, by: int = 1) -> None:
+        """Count something, in this transaction."""
+        self._counts[(name, *labels)] += by
 
     def watched(self, source: str, now: datetime) -> None:
         """Note that the source is still watched."""
         self._db.execute("UPDATE checkpoint SET time = ? WHERE source = ?", (micros(now), source))
 
     def flush(self) -> None:
-        """Write the changed sessions."""
+        """Write the changed sessions, and what was counted."""
+        for key, by in self._counts.items():
+            count(self._db, *key, by=by)
+        self._counts.clear()
         self._db.executemany(
             f"INSERT INTO session ({COLUMNS}) VALUES ({_MARKS}) ON CONFLICT (id) DO UPDATE SET {_CHANGE}",  # noqa: S608 - constants
             map(_row, self._changed.values()),

@@ -27,9 +27,11 @@ from usm.config import load
 from usm.core.alert import alert_for
 from usm.core.model import CRITICAL, LOGIN, Event, Host
 from usm.core.route import Slot
-from usm.daemon import Monitor
+from usm.monitor import Monitor
+from usm.orders import Orders
 from usm.outbox import Outbox
 from usm.store import Store
+from usm.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from tests.fakes.service import Request
@@ -108,7 +110,7 @@ def main() -> None:
         f"notify: {{feishu: {{webhook_url: {service.url}}}}}\n"
     )
     config = load(str(place / "config.yaml"))
-    monitor = Monitor(config, config.notify, clock, lambda: 0.5)
+    monitor = Monitor(config, clock, lambda: 0.5, Orders(), Supervisor({}, 0))
     report: list[tuple[str, str]] = []
 
     def drive() -> None:
@@ -130,7 +132,7 @@ def main() -> None:
                     with store.transaction() as tx:
                         slot = Slot("feishu", "pending", clock(), urgent=True)
                         tx.enqueue(alert._replace(severity=CRITICAL), [slot], clock())
-                    monitor._wake_workers()
+                    monitor._workers.notify()
         written = time.monotonic() - start
         while not any("User: root" in text for text in service.texts()):
             time.sleep(0.001)

@@ -27,6 +27,11 @@ _ROWS: dict[tuple[str, Optional[str]], tuple[Row, ...]] = {
     for tag, program in BY_TAG.items()
     for word in {row.word for row in program.rows} | {None}
 }
+_HINTS = {
+    tag: re.compile(b"|".join(hints))
+    for tag, program in BY_TAG.items()
+    if (hints := [row.hint for row in program.rows if row.hint])
+}
 
 
 def recognize(record: Record) -> Optional[Event]:
@@ -45,6 +50,16 @@ def recognize(record: Record) -> Optional[Event]:
         if match is not None:
             return row.build(record, match)
     return None
+
+
+def resembles(record: Record) -> bool:
+    """Tell whether a record that is not recognised begins like one that is: a new version may word it otherwise."""
+    hint = _HINTS.get(record.appname)
+    return (
+        hint is not None
+        and not record.uid
+        and hint.match(record.message.encode("utf-8", "backslashreplace")) is not None
+    )
 
 
 def _repeated(record: Record) -> Optional[Event]:

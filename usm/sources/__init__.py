@@ -43,6 +43,11 @@ class Source(Protocol):
         ...
 
 
+def source_name(path: Optional[str]) -> str:
+    """Return the name under which the place in a log file, or without a path in the journal, is stored."""
+    return JOURNAL if path is None else f"file:{path}"
+
+
 def open_source(
     path: Optional[str],
     cursor: Callable[[str], Optional[str]],
@@ -54,7 +59,7 @@ def open_source(
     `watched`: the source that was read last and until when. Reading goes on at its cursor; another source that was
     read before it would tell the same twice. The journal goes on at that time, a file from now on.
     """
-    name = JOURNAL if path is None else f"file:{path}"
+    name = source_name(path)
     last = cursor(name) if watched is None or watched[0] == name else None
     if path is None:
         if watched is not None and watched[0] != name:

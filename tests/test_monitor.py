@@ -15,21 +15,24 @@ import sys
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 import pytest
 
 from tests.fakes.feishu import FakeFeishu
-from usm import cli, daemon
+from usm import cli, workers
+from usm import monitor as module
 from usm.channels.console import Console
 from usm.config import Config, Notify
 from usm.core.model import Batch
 from usm.core.route import Route
 from usm.core.text import Look
-from usm.daemon import Monitor, open_store
 from usm.deliver import Outlet, Worker
-from usm.errors import SourceError, StoreError
+from usm.errors import SourceError
+from usm.monitor import Monitor
+from usm.orders import Orders
 from usm.store import Store
+from usm.supervisor import Supervisor
 from usm.transport import Transport
 
 if TYPE_CHECKING:
@@ -144,11 +147,12 @@ def append(path: Path, *lines: bytes) -> None:
 def _as_it_was() -> Iterator[None]:
     """Undo what a monitor changes in its process."""
     root = logging.getLogger()
-    handlers, level, signals = list(root.handlers), root.level, {n: signal.getsignal(n) for n in (15, 2)}
+    handlers, level, signals = list(root.handlers), root.level, {n: signal.getsignal(n) for n in (15, 2, 1)}
     thresholds = gc.get_threshold()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.raiseExceptions = True
     for number, handler in signals.items():
         signal.signal(number, handler)
     gc.set_threshold(*thresholds)
@@ -216,7 +220,7 @@ def test_garbage_in_the_log_hides_no_login(tmp_path: Path, log: Path) -> None:
             monitor.wait_for(f"User: user{number}")
         assert monitor.stop() == 0
     assert [line for line in monitor.out if line.startswith("User: ")] == [f"User: user{n}\n" for n in range(1, 6)]
-    assert [line[:2] for line in monitor.err if not line.startswith((" ", "then"))] == ["I ", "I "]
+    assert [line[:2] for line in monitor.err if not line.startswith((" ", "then"))] == ["I ", "I ", "I "]
 
 
 BAD = {
@@ -308,7 +312,8 @@ def test_a_second_monitor_with_the_same_state_is_refused(tmp_path: Path, log: Pa
         first.wait_for("User: alice")
         assert first.stop() == 0
     assert second.err == [
-        f"usm: state file {tmp_path}/state.db: another monitor is running with it; stop that one first\n"
+        f"usm: state file {tmp_path}/state.db: another monitor is running with it (process {first.process.pid}); "
+        "stop that one first: usm stop\n"
     ]
 
 
@@ -350,16 +355,21 @@ def test_a_full_disk_holds_everything_up_and_loses_nothing(tmp_path: Path, log: 
 
 
 def console(place: Path) -> Config:
-    """Return a configuration without channels."""
-    return Config(log_file=str(place / "auth.log"), state=str(place / "state.db"), language="en")
+    """Return a configuration whose only channel is the terminal."""
+    return Config(log_file=str(place / "auth.log"), state=str(place / "state.db"), language="en", notify=NOTIFY)
 
 
 NOTIFY = (Notify("console", "console", Console(), (), Route("console")),)
 
 
+def monitor_of(place: Path, clock: Callable[[], datetime]) -> Monitor:
+    """Return a monitor that prints, with this clock."""
+    return Monitor(console(place), clock, lambda: 0.0, Orders(), Supervisor({}, 0))
+
+
 def monitor_for(place: Path) -> Monitor:
     """Return a monitor that prints."""
-    return Monitor(console(place), NOTIFY, lambda: NOW, lambda: 0.0)
+    return monitor_of(place, lambda: NOW)
 
 
 def test_old_logins_are_history(tmp_path: Path, log: Path) -> None:
@@ -377,9 +387,9 @@ def test_a_clock_that_jumps_stops_nothing(
 ) -> None:
     """Back or ahead, by hours or by a year, while it runs: every login is told."""
     clock = [NOW]
-    monitor = Monitor(console(tmp_path), NOTIFY, lambda: clock[0], lambda: 0.0)
+    monitor = monitor_of(tmp_path, lambda: clock[0])
     told: list[int] = []
-    original = monitor._workers[0].notify
+    original = monitor._workers.notify
 
     def notify() -> None:  # called when a batch was committed
         original()
@@ -388,9 +398,9 @@ def test_a_clock_that_jumps_stops_nothing(
         if len(told) == 1:
             append(log, login(4002, "bob"))
         else:
-            monitor._on_signal(15, None)
+            monitor._orders.stop()
 
-    monitor._workers[0].notify = notify  # type: ignore[method-assign] # a hook at a known moment
+    monitor._workers.notify = notify  # type: ignore[method-assign] # a hook at a known moment
     append(log, login(4001))
     monitor.run()
     while monitor_for_rest(tmp_path, lambda: clock[0]).step() == 0.0:
@@ -424,17 +434,17 @@ def test_a_batch_that_the_disk_refused_is_taken_in_later(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same batch, until it is in; trouble and recovery are told."""
-    monkeypatch.setattr(daemon, "_DISK", 0.001)
+    monkeypatch.setattr(module, "_DISK", 0.001)
     monitor = monitor_for(tmp_path)
     mend = Mend(monitor._store)
-    daemon.log.addHandler(mend)
-    daemon.log.setLevel(logging.INFO)
+    module.log.addHandler(mend)
+    module.log.setLevel(logging.INFO)
     monitor._store._db.execute("PRAGMA query_only = ON")
     try:
         monitor._take(Batch(login(4001), "here"))
     finally:
-        daemon.log.removeHandler(mend)
-        daemon.log.setLevel(logging.NOTSET)
+        module.log.removeHandler(mend)
+        module.log.setLevel(logging.NOTSET)
     assert [text.rpartition(": ")[2] for text in mend.said] == [
         "attempt to write a readonly database; check that its directory exists and that this user may write there",
         "writes again, nothing was lost",
@@ -448,7 +458,7 @@ def test_a_stop_does_not_wait_for_the_disk(tmp_path: Path, log: Path, caplog: py
     monitor = monitor_for(tmp_path)
     before = monitor._store.cursor(f"file:{log}")
     monitor._store._db.execute("PRAGMA query_only = ON")
-    monitor._stop.set()
+    monitor._orders.stop()
     monitor._take(Batch(login(4001), "here"))
     assert monitor._store.cursor(f"file:{log}") == before
     assert len(caplog.records) == 1
@@ -462,38 +472,9 @@ def test_a_bug_in_a_channel_ends_the_process(
     monkeypatch.setattr(os, "_exit", ended.append)
     worker = monitor_for_rest(tmp_path, lambda: NOW)
     worker.step = None  # type: ignore[assignment,method-assign] # calling it is a bug
-    daemon._deliver(worker, Transport(sys.stdout))
+    workers.deliver(worker, Transport(sys.stdout))
     assert ended == [70]
     assert "console: this is a bug; the service stops, is started again, and goes on where it was" in caplog.text
-
-
-def test_the_directory_of_the_state_is_made(tmp_path: Path) -> None:
-    """For this user and group only."""
-    store, lock = open_store(str(tmp_path / "a" / "b" / "state.db"))
-    store.close()
-    os.close(lock)
-    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o750
-
-
-def test_a_state_below_a_file_is_refused(tmp_path: Path) -> None:
-    """With what to do."""
-    (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="File exists; run as root, or set `state:` to a place of this user's"):
-        open_store(str(tmp_path / "file" / "state.db"))
-
-
-def test_a_refused_state_is_not_locked(tmp_path: Path) -> None:
-    """After the file was moved away, the next try succeeds in the same process."""
-    path = tmp_path / "state.db"
-    path.write_text("This is not a database. " * 100)
-    with pytest.raises(StoreError, match="is damaged"):
-        open_store(str(path))
-    path.unlink()
-    store, lock = open_store(str(path))
-    with pytest.raises(StoreError, match="another monitor is running with it; stop that one first"):
-        open_store(str(path))
-    store.close()
-    os.close(lock)
 
 
 def test_a_bad_source_leaves_no_state(tmp_path: Path) -> None:

@@ -1,0 +1,297 @@
+"""The running monitor: one thread reads and commits, one for each channel delivers; orders from outside end it.
+
+The reader also holds the open sessions against the system, at the start as soon as the log is read to its end, then
+once a minute; a doubt is looked at again a few seconds later.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Callable, Optional
+
+import usm
+from usm.core.decode import Stamps
+from usm.core.model import UNOBSERVED, VANISHED
+from usm.core.programs import IDENTIFIERS
+from usm.core.recognize import recognize
+from usm.core.reconcile import first_look
+from usm.deliver import TICK
+from usm.errors import ConfigError, StoreError, UsmError
+from usm.host import identify, local_zone, os_release
+from usm.ingest import Intake, Watch, compare, ingest, strangers
+from usm.instance import hold
+from usm.listener import Listener
+from usm.people import People, uid_of
+from usm.retention import prune
+from usm.sources import open_source, source_name
+from usm.sources.locate import choose
+from usm.store import Store
+from usm.system import Presence
+from usm.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from usm.config import Config
+    from usm.core.model import Batch, Event, Host, Seat
+    from usm.core.reconcile import Look
+    from usm.logs import Last
+    from usm.orders import Orders
+    from usm.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+_DISK = 5.0  # seconds between tries to commit a batch while the disk refuses
+_LEAVE = 5.0  # seconds that a worker gets to finish the message in hand
+_REST = 1.0  # seconds in which the rest of the log is read at the end
+_FAREWELL = timedelta(seconds=2)  # in which what happened last is still told
+_DOUBT = 5.0  # seconds between two looks at what the log does not say; the journal is late by up to half a second
+_GAP = timedelta(seconds=90)  # a window without a monitor that is worth a warning; while it runs, TICK proves it
+
+
+class Monitor:
+    """Reads a source into a state file and delivers from it until told to stop.
+
+    `load` reads the configuration anew for a reload. Raises SourceError or StoreError, with what to do, before
+    anything was changed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float],
+        orders: Orders,
+        supervisor: Supervisor,
+        *,
+        load: Optional[Callable[[], Config]] = None,
+        last: Optional[Last] = None,
+    ) -> None:
+        self._config, self._clock, self._orders, self._supervisor = config, clock, orders, supervisor
+        self._load, self._last = load or (lambda: config), last
+        self._facts: dict[str, str] = {}  # what is not written down yet
+        path, self._why = choose(config.source, config.log_file, os_release())
+        self._lock = hold(config.state)
+        try:
+            self._store = Store(config.state)
+            self._started = clock()
+            self._watched = self._store.watched()
+            self.name, self._source = open_source(path, self._store.cursor, self._watched, IDENTIFIERS)
+            self._begin(path, self._watched)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._presence = Presence()
+        self._watch = self._watch_for(config)
+        self._workers = Workers(clock, jitter)
+        self._listener = Listener(config.state, clock)
+
+    @property
+    def what(self) -> str:
+        """What is watched, and why that."""
+        return f"{self.name} ({self._why})"
+
+    def run(self) -> None:
+        """Watch until ordered to stop."""
+        log.info("watching %s, state in %s", self.what, self._store.path)
+        if self._watched is not None:
+            log.log(
+                logging.WARNING if self._started - self._watched[1] > _GAP else logging.INFO,
+                "nobody watched from %s to %s; what the log has of that time is told now, marked as late",
+                *(moment.isoformat(timespec="seconds") for moment in (self._watched[1], self._started)),
+            )
+        self._note(
+            pid=str(os.getpid()),
+            version=usm.__version__,
+            started=self._started.isoformat(),
+            configured=self._started.isoformat(),
+            refused="",
+            why=self._why,
+        )
+        self._workers.start(self._config, self._watch.host)
+        self._listener.listen(self._config.metrics, [n.name for n in self._config.notify])
+        # A batch makes a hundred thousand short-lived tuples and no cycles; looking for those costs a third more.
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 20)
+        self._supervisor.ready(f"watching {self.what}")
+        self._read()
+        self._supervisor.stopping()
+        log.info("stopping: what comes now is read after the next start")
+        self._listener.close()
+        self._workers.stop(self._clock() + _FAREWELL, _LEAVE)
+        self._source.close()
+        self._store.close()
+        os.close(self._lock)
+
+    def _begin(self, path: Optional[str], watched: Optional[tuple[str, datetime]]) -> None:
+        """What is written from here on is ours to tell, or from where reading this source ended before."""
+        if watched is None or watched[0] != self.name:
+            with self._store.transaction() as tx:
+                tx.checkpoint(self.name, self._source.position(), self._clock())
+        self._intake = Intake(Stamps(local_zone(), self._clock()), journal=path is None)
+        self._orders.wake = self._source.wake
+
+    def _watch_for(self, config: Config) -> Watch:
+        return Watch(
+            self._host(),
+            [n.route for n in config.notify],
+            People(config.people).owner,
+            uid_of,
+            None if self._watched is None else self._started,
+            config.ignore,
+            local_zone(),
+        )
+
+    def _read(self) -> None:
+        """Take in what the source gives, and look at the system whenever that is due and the log is read to its end."""
+        look = first_look(self._started if self._watched is None else self._watched[1])
+        reason, due = UNOBSERVED, time.monotonic()
+        while not self._orders.stopping:
+            if self._orders.reloading:
+                self._reload()
+            until = max(0.0, due - time.monotonic())
+            batch = self._source.read(min(until, self._supervisor.interval))
+            self._supervisor.alive()
+            if batch is not None:
+                self._take(batch)
+            if time.monotonic() >= due and (batch is None or not batch.behind):
+                before, look = look, self._look(look, reason)
+                reason, due = VANISHED, time.monotonic() + (_DOUBT if look.doubts(before) else TICK)
+                self._keep_house()
+        until = time.monotonic() + _REST  # what those wrote who ended just before us
+        while time.monotonic() < until and (batch := self._source.read(0)) is not None:
+            self._take(batch)
+
+    def _reload(self) -> None:
+        """Take the configuration as it is now; one that can't be used changes nothing."""
+        self._orders.reloading = False
+        self._supervisor.reloading()
+        try:
+            self._apply(self._load())
+        except UsmError as error:
+            refused = error.problems if isinstance(error, ConfigError) else [str(error)]
+            for problem in refused:
+                log.error("not reloaded, everything goes on as it was: %s", problem)
+        else:
+            refused = []
+            log.info(
+                "configuration reloaded: watching %s, channels: %s",
+                self.what,
+                ", ".join(n.name for n in self._config.notify) or "none",
+            )
+        self._note(configured=self._clock().isoformat(), refused="\n".join(refused), why=self._why)
+        self._supervisor.ready(f"watching {self.what}" + ("; the new configuration was refused" if refused else ""))
+
+    def _apply(self, config: Config) -> None:
+        """Go on with another configuration. All that can fail comes before the first change."""
+        for name in ("state", "pidfile"):
+            if getattr(config, name) != getattr(self._config, name):
+                raise ConfigError([f"{config.path}: {name}: can't change while the monitor runs; restart it"])
+        path, why = choose(config.source, config.log_file, os_release())
+        watch = self._watch_for(config)
+        if source_name(path) != self.name:
+            before = self._source
+            self.name, self._source = open_source(path, self._store.cursor, self._store.watched(), IDENTIFIERS)
+            self._begin(path, self._store.watched())
+            before.close()
+        self._config, self._why, self._watch = config, why, watch
+        self._workers.start(config, watch.host)
+        self._listener.listen(config.metrics, [n.name for n in config.notify])
+
+    def _keep_house(self) -> None:
+        """What is done once a minute: forget what is old enough, write down what `status` tells."""
+        said = None if self._last is None else self._last.said
+        if said is not None:
+            self._note(error=said.text, error_level=said.level, error_time=str(said.time))
+        try:
+            prune(self._store, self._clock(), self._config.retention)
+        except StoreError as error:
+            log.warning("what is older than the retention is not forgotten now: %s", error)
+
+    def _note(self, **facts: str) -> None:
+        """Write down what `status` tells, now or, where the disk refuses, at the next occasion."""
+        self._facts.update(facts)
+        with suppress(StoreError):
+            self._store.note(**self._facts)
+            self._facts.clear()
+
+    def _take(self, batch: Batch) -> None:
+        self._intake.stamps.advance(self._clock())
+        self._commit(lambda now: ingest(self._store, self.name, batch, self._intake, self._watch, now))
+
+    def _host(self) -> Host:
+        """Return what the machine is called and when it was booted; both may change, the latter with the clock."""
+        boot, booted = self._presence.boot()
+        return identify()._replace(boot=boot, booted=booted)
+
+    def _look(self, before: Look, reason: str) -> Look:
+        """Compare the open sessions with the system; the look before stands where that could not be written down."""
+        after = before
+        self._watch = self._watch._replace(host=self._host())
+
+        def work(now: datetime) -> list[Event]:
+            nonlocal after
+            leaders = [s.leader for s in self._store.sessions() if s.leader is not None]
+            system = self._presence.look(leaders)
+            if system is None:
+                with self._store.transaction() as tx:
+                    tx.watched(self.name, now)
+                return []
+            found = self._inquire(strangers(self._store, system, before))
+            told, after = compare(
+                self._store,
+                self.name,
+                system,
+                self._watch,
+                before,
+                now,
+                found,
+                reason=reason,
+                since=self._started,
+            )
+            return told
+
+        self._commit(work)
+        return after
+
+    def _inquire(self, seats: Sequence[Seat]) -> tuple[list[Seat], list[Event]]:
+        """Find out who is on without our knowing: what sshd's process is connected to, what the log still has."""
+        if not seats:
+            return [], []
+        intake = Intake(Stamps(local_zone(), self._clock()), journal=self._intake.journal)
+        lines = self._source.history([seat.leader for seat in seats], min(seat.start for seat in seats))
+        records = (intake.decode(line) for line in lines)
+        events = [
+            event for event in (recognize(record) for record in records if record is not None) if event is not None
+        ]
+        found = []
+        for seat in seats:
+            ip, port = self._presence.peer(seat.leader) if seat.service == "sshd" else (None, None)
+            found.append(seat._replace(source_ip=ip or seat.source_ip, source_port=port))
+        return found, events
+
+    def _commit(self, work: Callable[[datetime], list[Event]]) -> None:
+        """Do one transaction's work; while the disk refuses, the same again: the log keeps what comes after it."""
+        said = ""
+        while True:
+            try:
+                told = work(self._clock())
+            except StoreError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.error("%s", said)
+                self._supervisor.alive()
+                if self._orders.stopping:  # the log has it still
+                    return
+                self._orders.wait(_DISK)
+                continue
+            if said:
+                log.info("state file %s: writes again, nothing was lost", self._store.path)
+            if told:
+                self._workers.notify()
+            return

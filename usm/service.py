@@ -1,0 +1,180 @@
+"""The verbs that run the monitor and talk to the one that runs: run, start, stop, restart, reload."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import pwd
+import random
+import signal
+import time
+from typing import TYPE_CHECKING, Callable, Optional
+
+from usm import config, logs
+from usm.channels.console import Console
+from usm.core.route import Route
+from usm.errors import ConfigError, ServiceError
+from usm.instance import running
+from usm.monitor import Monitor
+from usm.orders import Orders
+from usm.store import Store
+from usm.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+log = logging.getLogger(__name__)
+_END = 30.0  # seconds in which a monitor ends: five for each channel's message in hand, at most
+_ANSWER = 30.0  # seconds in which it takes a new configuration: those of a large batch
+_AGAIN = 0.05  # seconds between two looks at whether it did
+
+
+def run(path: Optional[str], clock: Callable[[], datetime], hint: str, *, verbose: bool = False) -> None:
+    """Watch in the foreground until interrupted; without a channel, print, and give the hint how to add one."""
+    last, orders = logs.Last(), Orders()
+    logs.to_stderr(logging.DEBUG if verbose else logging.INFO, [last])
+    loaded = load(path)
+    _refuse_root(loaded)
+    monitor = Monitor(
+        printing(loaded),
+        clock,
+        random.random,
+        orders,
+        Supervisor(os.environ, os.getpid()),
+        load=lambda: printing(load(path)),
+        last=last,
+    )
+    if not loaded.notify:
+        text = "no channel is configured, so messages are printed here. %s"
+        log.info(text, hint.format(path=loaded.path or config.DEFAULT_PATH))
+    orders.listen()
+    monitor.run()
+
+
+def printing(loaded: config.Config) -> config.Config:
+    """Return a configuration in which the terminal is a channel where there is no other."""
+    console = config.Notify("console", "console", Console(), (), Route("console"))
+    return dataclasses.replace(loaded, notify=loaded.notify or (console,))
+
+
+def start(path: Optional[str], clock: Callable[[], datetime], say: Callable[[str], None]) -> int:
+    """Watch in the background; return when that is so."""
+    loaded = load(path)
+    _refuse_root(loaded)
+    already = running(loaded.state)
+    if already is not None:
+        raise ServiceError(
+            f"the monitor is running already{f' (process {already})' if already else ''}: see usm status"
+        )
+    if any(n.type == "console" for n in loaded.notify):
+        log.warning("a channel of type console prints nowhere in the background")
+    process = os.getpid()
+
+    def build(last: logs.Last) -> Monitor:
+        orders = Orders()
+        supervisor = Supervisor(os.environ, process)
+        made = Monitor(loaded, clock, random.random, orders, supervisor, load=lambda: load(path), last=last)
+        orders.listen(background=True)
+        return made
+
+    from usm import daemon  # noqa: PLC0415 - older versions of what it needs take long to import
+
+    return daemon.start(build, loaded.pidfile, say)
+
+
+def load(path: Optional[str]) -> config.Config:
+    """Read the configuration, say its warnings, and make its paths mean the same wherever the process goes."""
+    loaded = config.load(path)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    absolute = {name: os.path.abspath(getattr(loaded, name)) for name in ("state", "pidfile")}
+    return dataclasses.replace(loaded, **absolute)
+
+
+def stop(loaded: config.Config, say: Callable[[str], None]) -> None:
+    """End the monitor that runs, and wait for that; none is fine too. Raises ServiceError."""
+    number = _order(loaded, signal.SIGTERM)
+    if number is None:
+        say("no monitor was running")
+        return
+    if not _until(lambda: running(loaded.state) is None, _END):
+        raise ServiceError(
+            f"the monitor (process {number}) did not end within {_END:.0f} s; if it hangs: kill -9 {number} (nothing "
+            "is lost: the next start goes on where it was)"
+        )
+    say(f"stopped process {number}")
+
+
+def reload(loaded: config.Config, say: Callable[[str], None]) -> None:
+    """Let the monitor that runs take its configuration anew, and wait for its answer. Raises ConfigError if it refuses.
+
+    `loaded`: that the configuration can be read here already proves that it is sound.
+    """
+    before = None if running(loaded.state) is None else _facts(loaded).get("configured")
+    number = _order(loaded, signal.SIGHUP)
+    if number is None:
+        raise ServiceError("no monitor is running: usm start")
+    if not _until(lambda: _facts(loaded).get("configured") != before or running(loaded.state) is None, _ANSWER):
+        raise ServiceError(
+            f"the monitor (process {number}) was told to reload and has not answered within {_ANSWER:.0f} s; "
+            "see: usm status"
+        )
+    if running(loaded.state) is None:
+        raise ServiceError("the monitor ended; its log says why")
+    refused = _facts(loaded).get("refused", "")
+    if refused:
+        raise ConfigError(refused.split("\n"))
+    say(f"reloaded by process {number}")
+
+
+def _refuse_root(loaded: config.Config) -> None:
+    """Keep root from making files that the service, which is another user's, could not open any more."""
+    directory = os.path.dirname(loaded.state)
+    try:
+        owner = os.stat(directory).st_uid
+    except OSError:
+        return
+    if os.geteuid() != 0 or owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = str(owner)
+    raise ServiceError(
+        f"{directory} belongs to {name}, who runs the service: what root writes there, {name} could not open. "
+        f"Use: systemctl start user-session-monitor, or without systemd: runuser -u {name} -- usm start"
+    )
+
+
+def _order(loaded: config.Config, number: int) -> Optional[int]:
+    """Send a signal to the monitor of this state file; return its process number, None without one."""
+    process = running(loaded.state)
+    if process is None:
+        return None
+    if not process:
+        raise ServiceError(f"a monitor holds {loaded.state}, but it is not known which process that is")
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:  # it has ended in this moment
+        return None
+    except PermissionError as error:
+        raise ServiceError(f"the monitor (process {process}) is another user's: use systemctl, or sudo") from error
+    return process
+
+
+def _until(done: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_AGAIN)
+    return True
+
+
+def _facts(loaded: config.Config) -> dict[str, str]:
+    store = Store(loaded.state, readonly=True)
+    try:
+        return store.facts()
+    finally:
+        store.close()

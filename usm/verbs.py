@@ -1,0 +1,224 @@
+"""What each verb does: it reads the state file and the configuration, and prints.
+
+Each returns its exit code: 0 fine, 1 failed, 2 usage, 78 configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Optional
+
+from usm import check, config, metrics, replay, report, service
+from usm import status as stand
+from usm.clock import now
+from usm.core.message import DEAD, PENDING, STATES, WAITING
+from usm.core.model import KINDS
+from usm.core.text import Look
+from usm.demo import play
+from usm.errors import ConfigError, SourceError
+from usm.host import identify, local_zone
+from usm.instance import running
+from usm.outbox import Outbox
+from usm.store import Store
+from usm.transport import Transport
+from usm.trial import trial
+from usm.workers import outlet
+
+if TYPE_CHECKING:
+    import argparse
+
+log = logging.getLogger(__name__)
+OK, FAILED, USAGE, CONFIGURATION = 0, 1, 2, 78
+_FEISHU_HINT = """To tell a Feishu group, put this into {path}:
+  notify:
+    feishu:
+      webhook_url: https://open.feishu.cn/open-apis/bot/v2/hook/<your robot's token>
+      secret: <its signing secret, if it has one>
+then try it with: usm test"""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Watch the log in the foreground until interrupted."""
+    try:
+        service.run(_path(options), now, _FEISHU_HINT, verbose=options.verbose)
+    except SourceError as error:
+        if not options.or_demo:
+            raise
+        say(f"there is nothing to watch here: {str(error).rstrip('.')}. Here is a recorded day instead:")
+        return demo(options)
+    return OK
+
+
+def start(options: argparse.Namespace) -> int:
+    """Watch the log in the background."""
+    return service.start(_path(options), now, say)
+
+
+def stop(options: argparse.Namespace) -> int:
+    """End the monitor that runs in the background."""
+    service.stop(service.load(_path(options)), say)
+    return OK
+
+
+def restart(options: argparse.Namespace) -> int:
+    """End the monitor that runs, and start another one: with a configuration that can be used only."""
+    service.stop(service.load(_path(options)), say)
+    return start(options)
+
+
+def reload(options: argparse.Namespace) -> int:
+    """Let the monitor that runs take its configuration anew."""
+    try:
+        service.reload(service.load(_path(options)), say)
+    except ConfigError:
+        say("not reloaded: the monitor goes on as it was")
+        raise
+    return OK
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Play the recorded day through the real pipeline into the terminal."""
+    loaded = config.Config() if options.config is None else service.load(_path(options))
+    fast = getattr(options, "fast", False)
+    play(
+        getattr(options, "language", None) or loaded.language,
+        now,
+        (lambda _seconds: None) if fast else time.sleep,
+        sys.stdout,
+    )
+    return OK
+
+
+def replay_files(options: argparse.Namespace) -> int:
+    """Print what the lines of files tell, touching nothing."""
+    kinds = frozenset(options.kind.split(","))
+    if kinds - set(KINDS):
+        say(f"--kind takes {', '.join(KINDS)}, with commas between them")
+        return USAGE
+    language = options.language or config.load(options.config).language
+    for line in replay.replay(options.file, kinds, options.format, Look(language, local_zone()), now()):
+        sys.stdout.write(line + "\n")
+    return OK
+
+
+def check_all(options: argparse.Namespace) -> int:
+    """Say what works and what does not, and what to do about it."""
+    loaded = config.load(options.config)
+    findings = check.check(loaded)
+    for level, text in findings:
+        sys.stdout.write(f"{level:4}  {text}\n")
+    return FAILED if any(level == check.FAIL for level, _ in findings) else OK
+
+
+def test(options: argparse.Namespace) -> int:
+    """Send one marked message through each channel and explain the answer."""
+    loaded = service.load(_path(options))
+    chosen = [n for n in loaded.notify if options.channel in (None, n.name)]
+    if not chosen:
+        say(
+            f"no channel is called {options.channel}; there are: {', '.join(n.name for n in loaded.notify) or 'none'}"
+            if options.channel
+            else "no channel is configured. " + _FEISHU_HINT.format(path=loaded.path or config.DEFAULT_PATH)
+        )
+        return FAILED
+    host, worst = identify(), OK
+    for notify in chosen:
+        send = Transport(sys.stdout, proxy=notify.proxy, ca_file=notify.ca_file).send
+        taken, said = trial(outlet(notify, loaded.language), host, now, send)
+        for line in said[:-1]:
+            say(line)
+        _print(said[-1])
+        worst = worst if taken else FAILED
+    return worst
+
+
+def sessions(options: argparse.Namespace) -> int:
+    """Show who is on."""
+    loaded = config.load(options.config)
+    store = _open_for_reading(loaded.state)
+    found = store.sessions(everything=options.all) if store else []
+    zone = local_zone()
+    if options.format == "json":
+        _print(report.json_lines(report.session_json(s, zone) for s in found))
+    else:
+        _print(report.sessions_table(found, now(), zone, loaded.language) if found else "nobody is on")
+    return OK
+
+
+def outbox(options: argparse.Namespace) -> int:
+    """Show what waits to be sent or was given up; send it again; or forget it."""
+    loaded = config.load(options.config)
+    if options.action == "list":
+        store = _open_for_reading(loaded.state)
+        states = tuple(options.state.split(",")) if options.state else (WAITING, PENDING, DEAD)
+        if set(states) - set(STATES):
+            say(f"--state takes {', '.join(STATES)}, with commas between them")
+            return USAGE
+        found = Outbox(store).deliveries(states) if store else []
+        zone = local_zone()
+        if options.format == "json":
+            _print(report.json_lines(report.delivery_json(d, zone) for d in found))
+        else:
+            _print(
+                report.outbox_table(found, zone, loaded.language)
+                if found
+                else ("none" if options.state else "nothing waits: every message was delivered")
+            )
+        return OK
+    if not os.path.exists(loaded.state):
+        say(f"there is no state file {loaded.state} yet")
+        return FAILED
+    if options.action == "drop" and not options.id:
+        say("outbox drop needs the ids of the messages to forget (see: usm outbox)")
+        return USAGE
+    queue = Outbox(Store(loaded.state))
+    count = queue.retry(now(), options.id) if options.action == "retry" else queue.drop(options.id)
+    _print(f"messages {'to be tried again' if options.action == 'retry' else 'forgotten'}: {count}")
+    return OK if count or not options.id else FAILED
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show how the monitor and each channel does."""
+    loaded = config.load(options.config)
+    store = _open_for_reading(loaded.state)
+    if store is None:
+        return FAILED
+    found = stand.status(store, [n.name for n in loaded.notify], running=running(loaded.state) is not None)
+    zone = local_zone()
+    if options.format == "prometheus":
+        sys.stdout.write(metrics.prometheus(found, now()))
+        return OK  # what it collects says so itself
+    if options.format == "json":
+        _print(report.json_lines([report.status_json(found, zone)]))
+    else:
+        _print(report.status_table(found, now(), zone, loaded.language))
+    return OK if found.running else FAILED
+
+
+def _open_for_reading(path: str) -> Optional[Store]:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        say(f"there is no state file {path} yet: has the monitor been started?")
+        return None
+    except OSError:
+        pass  # opening it says why it can't be
+    return Store(path, readonly=True)
+
+
+def _print(text: str) -> None:
+    if text:
+        sys.stdout.write(text + "\n")
+
+
+def _path(options: argparse.Namespace) -> Optional[str]:
+    """Return the configuration's path as it is from everywhere: a daemon has another working directory."""
+    return None if options.config is None else os.path.abspath(options.config)
+
+
+def say(text: str) -> None:
+    """Tell whoever runs the command something."""
+    sys.stderr.write(f"usm: {text}\n")
