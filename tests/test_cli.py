@@ -677,5 +677,6 @@ def test_a_state_that_may_not_be_written_is_told(run: Run) -> None:
             code, out, err = run("-c", path, "run")
     assert (code, out) == (1, "")
     assert err == (
-        f"usm: state file {place}/state.db: Permission denied; run as its owner, or set `state:` to a place of this user's\n"
+        f"usm: state file {place}/state.db: Permission denied; run as its owner, or set `state:` to a place of this "
+        "user's\n"
     )

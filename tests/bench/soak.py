@@ -197,6 +197,8 @@ def drive(server: Server, daemon: Daemon, pid: int, minutes: float, rate: float)
         if now >= due["sample"]:
             samples.append((now - begin, sample(pid)))
             due["sample"] += SAMPLE
+            if len(samples) % 60 == 0:
+                print(f"after {(now - begin) / 60:.0f} minutes: {samples[-1][1]}", flush=True)
         for ends, number in [one for one in server.live if one[0] <= now]:
             server.logout(number)
             server.live.remove((ends, number))
