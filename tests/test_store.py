@@ -23,7 +23,8 @@ from usm.core.message import PENDING, SENT, Alert
 from usm.core.model import CLOSED, LOGIN, LOGOUT, WARNING, Event, Failure, Host, Session
 from usm.errors import StoreError
 from usm.outbox import Outbox
-from usm.store import APPLICATION_ID, MIGRATIONS, Store
+from usm.schema import MIGRATIONS
+from usm.store import APPLICATION_ID, Store
 
 UTC = timezone.utc
 NOW = datetime(2026, 11, 23, 2, 5, 7, 123456, UTC)
