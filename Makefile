@@ -82,10 +82,14 @@ install: ## install into $(DESTDIR)$(PREFIX), for the system's Python; needs its
 
 uninstall: ## remove the program; configuration and state stay
 	rm -rf $(DESTDIR)$(APP)
-	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/usm $(DESTDIR)/etc/systemd/system/$(NAME).service
+	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/usm $(DESTDIR)/etc/systemd/system/$(NAME).service \
+	  $(DESTDIR)/etc/sysusers.d/$(NAME).conf $(DESTDIR)/etc/tmpfiles.d/$(NAME).conf
 
-install-service: install ## install, and a systemd unit that runs it
-	install -d $(DESTDIR)/etc/systemd/system
-	sed 's|@PREFIX@|$(PREFIX)|' docs/$(NAME).service > $(DESTDIR)/etc/systemd/system/$(NAME).service
-	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+install-service: install ## install, and a systemd unit that runs it as its own user
+	install -d $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/sysusers.d $(DESTDIR)/etc/tmpfiles.d
+	sed 's|@PREFIX@|$(PREFIX)|' docs/systemd/$(NAME).service > $(DESTDIR)/etc/systemd/system/$(NAME).service
+	install -m 644 docs/systemd/sysusers.conf $(DESTDIR)/etc/sysusers.d/$(NAME).conf
+	install -m 644 docs/systemd/tmpfiles.conf $(DESTDIR)/etc/tmpfiles.d/$(NAME).conf
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+	  systemd-sysusers $(NAME).conf && systemd-tmpfiles --create $(NAME).conf && systemctl daemon-reload; fi
 	@echo "Start it with: systemctl enable --now $(NAME)"

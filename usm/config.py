@@ -85,20 +85,26 @@ def load(path: Optional[str] = None) -> Config:
 
     Raises ConfigError with every problem found.
     """
+    config, problems = survey(path)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def survey(path: Optional[str] = None) -> tuple[Config, list[str]]:
+    """Return what can be had of the configuration, and every problem: stopping or looking needs no perfect file."""
     chosen = path or DEFAULT_PATH
+    usual = Config(state=default_state(), pidfile=default_pidfile())
     if path is None and absent(chosen):
-        return Config(state=default_state(), pidfile=default_pidfile())
+        return usual, []
     problems: list[str] = []
     data = read(chosen, problems)
     beside = os.path.join(os.path.dirname(os.path.abspath(chosen)), "secrets.yaml")
     secrets = {} if absent(beside) else read(beside, problems)
     if problems:
-        raise ConfigError(problems)
+        return usual, problems
     reader = _Reader(chosen, beside, secrets, os.environ.get("CREDENTIALS_DIRECTORY", ""))
-    config = reader.config(merge(data, secrets))
-    if reader.problems:
-        raise ConfigError(reader.problems)
-    return config
+    return reader.config(merge(data, secrets)), reader.problems
 
 
 def default_pidfile() -> str:

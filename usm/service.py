@@ -73,7 +73,7 @@ def start(path: Optional[str], clock: Callable[[], datetime], say: Callable[[str
 
     def build(last: logs.Last) -> Monitor:
         orders = Orders()
-        supervisor = Supervisor(os.environ, process)
+        supervisor = Supervisor(os.environ, process, forked=True)
         made = Monitor(loaded, clock, random.random, orders, supervisor, load=lambda: load(path), last=last)
         orders.listen(background=True)
         return made
@@ -85,20 +85,30 @@ def start(path: Optional[str], clock: Callable[[], datetime], say: Callable[[str
 
 def load(path: Optional[str]) -> config.Config:
     """Read the configuration, say its warnings, and make its paths mean the same wherever the process goes."""
-    loaded = config.load(path)
+    loaded = _absolute(config.load(path))
     for warning in loaded.warnings:
         log.warning("%s", warning)
+    return loaded
+
+
+def glance(path: Optional[str]) -> tuple[config.Config, list[str]]:
+    """Read the configuration as far as that is possible, for verbs that must work beside a broken one."""
+    found, problems = config.survey(path)
+    return _absolute(found), problems
+
+
+def _absolute(loaded: config.Config) -> config.Config:
     absolute = {name: os.path.abspath(getattr(loaded, name)) for name in ("state", "pidfile")}
     return dataclasses.replace(loaded, **absolute)
 
 
-def stop(loaded: config.Config, say: Callable[[str], None]) -> None:
+def stop(state: str, say: Callable[[str], None]) -> None:
     """End the monitor that runs, and wait for that; none is fine too. Raises ServiceError."""
-    number = _order(loaded, signal.SIGTERM)
+    number = _order(state, signal.SIGTERM)
     if number is None:
         say("no monitor was running")
         return
-    if not _until(lambda: running(loaded.state) is None, _END):
+    if not _until(lambda: running(state) is None, _END):
         raise ServiceError(
             f"the monitor (process {number}) did not end within {_END:.0f} s; if it hangs: kill -9 {number} (nothing "
             "is lost: the next start goes on where it was)"
@@ -106,23 +116,27 @@ def stop(loaded: config.Config, say: Callable[[str], None]) -> None:
     say(f"stopped process {number}")
 
 
-def reload(loaded: config.Config, say: Callable[[str], None]) -> None:
+def reload(path: Optional[str], say: Callable[[str], None]) -> None:
     """Let the monitor that runs take its configuration anew, and wait for its answer. Raises ConfigError if it refuses.
 
-    `loaded`: that the configuration can be read here already proves that it is sound.
+    It is the judge of that: it may have credentials that this process has not.
     """
-    before = None if running(loaded.state) is None else _facts(loaded).get("configured")
-    number = _order(loaded, signal.SIGHUP)
-    if number is None:
+    found, problems = glance(path)
+    state = found.state
+    if running(state) is None:
+        if problems:
+            raise ConfigError(problems)
         raise ServiceError("no monitor is running: usm start")
-    if not _until(lambda: _facts(loaded).get("configured") != before or running(loaded.state) is None, _ANSWER):
+    before = _facts(state).get("configured")
+    number = _order(state, signal.SIGHUP)
+    if not _until(lambda: _facts(state).get("configured") != before or running(state) is None, _ANSWER):
         raise ServiceError(
             f"the monitor (process {number}) was told to reload and has not answered within {_ANSWER:.0f} s; "
             "see: usm status"
         )
-    if running(loaded.state) is None:
+    if running(state) is None:
         raise ServiceError("the monitor ended; its log says why")
-    refused = _facts(loaded).get("refused", "")
+    refused = _facts(state).get("refused", "")
     if refused:
         raise ConfigError(refused.split("\n"))
     say(f"reloaded by process {number}")
@@ -147,13 +161,13 @@ def _refuse_root(loaded: config.Config) -> None:
     )
 
 
-def _order(loaded: config.Config, number: int) -> Optional[int]:
+def _order(state: str, number: int) -> Optional[int]:
     """Send a signal to the monitor of this state file; return its process number, None without one."""
-    process = running(loaded.state)
+    process = running(state)
     if process is None:
         return None
     if not process:
-        raise ServiceError(f"a monitor holds {loaded.state}, but it is not known which process that is")
+        raise ServiceError(f"a monitor holds {state}, but it is not known which process that is")
     try:
         os.kill(process, number)
     except ProcessLookupError:  # it has ended in this moment
@@ -172,8 +186,8 @@ def _until(done: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _facts(loaded: config.Config) -> dict[str, str]:
-    store = Store(loaded.state, readonly=True)
+def _facts(state: str) -> dict[str, str]:
+    store = Store(state, readonly=True)
     try:
         return store.facts()
     finally:

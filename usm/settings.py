@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import grp
 import os
 import re
 from typing import TYPE_CHECKING, Any, Optional, get_type_hints
@@ -48,8 +49,13 @@ def read(path: str, problems: list[str]) -> dict[str, Any]:
             data = yaml.safe_load(file)
     except UnicodeDecodeError:
         problems.append(f"{path}: is not UTF-8 text")
+    except PermissionError:
+        problems.append(
+            f"{path}: Permission denied; this must be run as root, or the file given to this user's group: "
+            f"chgrp {_own_group()} {path}; chmod 640 {path}"
+        )
     except OSError as error:
-        problems.append(f"{path}: {error.strerror}; check the path and that this user may read it")
+        problems.append(f"{path}: {error.strerror}; check the path")
     except yaml.YAMLError as error:
         # The error's own text quotes the line, and the line may hold a secret.
         mark = getattr(error, "problem_mark", None)
@@ -68,6 +74,13 @@ def read(path: str, problems: list[str]) -> dict[str, Any]:
             return data
         problems.append(f"{path}: must hold keys such as `notify:`, not a bare {type(data).__name__}")
     return {}
+
+
+def _own_group() -> str:
+    try:
+        return grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        return str(os.getegid())
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Without `NOTIFY_SOCKET` nothing is said. The protocol: https://www.freedesktop.o
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import time
 from typing import TYPE_CHECKING, Callable
@@ -20,13 +19,19 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Tells systemd how the service does; `interval` is how many seconds apart it wants to hear that it lives.
 
-    `process`: for whom systemd set the variables; that is the command that forked the daemon.
+    `process`: for whom systemd set the variables. `forked`: that is the command that forks this daemon; its end is
+    what tells systemd that the service is ready, and a daemon that it does not know yet must not speak.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], process: int, monotonic: Callable[[], float] = time.monotonic
+        self,
+        environment: Mapping[str, str],
+        process: int,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        forked: bool = False,
     ) -> None:
-        self._monotonic = monotonic
+        self._monotonic, self._forked = monotonic, forked
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         demanded = environment.get("WATCHDOG_USEC", "")
@@ -37,11 +42,13 @@ class Supervisor:
 
     def ready(self, status: str) -> None:
         """The source is watched, for the first time or again."""
-        self._say("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
+        if not self._forked:
+            self._say("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
         """The configuration is read again."""
-        self._say("RELOADING=1", f"MONOTONIC_USEC={int(self._monotonic() * 1e6)}")
+        if not self._forked:
+            self._say("RELOADING=1", f"MONOTONIC_USEC={int(self._monotonic() * 1e6)}")
 
     def stopping(self) -> None:
         """The end has begun."""

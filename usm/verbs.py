@@ -29,6 +29,7 @@ from usm.workers import outlet
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 OK, FAILED, USAGE, CONFIGURATION = 0, 1, 2, 78
@@ -58,21 +59,23 @@ def start(options: argparse.Namespace) -> int:
 
 
 def stop(options: argparse.Namespace) -> int:
-    """End the monitor that runs in the background."""
-    service.stop(service.load(_path(options)), say)
+    """End the monitor that runs, in the background or not; a broken configuration does not keep it alive."""
+    loaded, problems = service.glance(_path(options))
+    _complain(problems)
+    service.stop(loaded.state, say)
     return OK
 
 
 def restart(options: argparse.Namespace) -> int:
     """End the monitor that runs, and start another one: with a configuration that can be used only."""
-    service.stop(service.load(_path(options)), say)
+    service.stop(service.load(_path(options)).state, say)
     return start(options)
 
 
 def reload(options: argparse.Namespace) -> int:
     """Let the monitor that runs take its configuration anew."""
     try:
-        service.reload(service.load(_path(options)), say)
+        service.reload(_path(options), say)
     except ConfigError:
         say("not reloaded: the monitor goes on as it was")
         raise
@@ -181,11 +184,12 @@ def outbox(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show how the monitor and each channel does."""
-    loaded = config.load(options.config)
+    """Show how the monitor and each channel does, also beside a configuration that can't be used."""
+    loaded, problems = service.glance(_path(options))
+    _complain(problems)
     store = _open_for_reading(loaded.state)
     if store is None:
-        return FAILED
+        return CONFIGURATION if problems else FAILED
     found = stand.status(store, [n.name for n in loaded.notify], running=running(loaded.state) is not None)
     zone = local_zone()
     if options.format == "prometheus":
@@ -195,7 +199,12 @@ def status(options: argparse.Namespace) -> int:
         _print(report.json_lines([report.status_json(found, zone)]))
     else:
         _print(report.status_table(found, now(), zone, loaded.language))
-    return OK if found.running else FAILED
+    return CONFIGURATION if problems else OK if found.running else FAILED
+
+
+def _complain(problems: Sequence[str]) -> None:
+    for problem in problems:
+        say(f"configuration: {problem}")
 
 
 def _open_for_reading(path: str) -> Optional[Store]:

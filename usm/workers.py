@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from usm.core.text import Look
@@ -54,10 +55,11 @@ class Workers:
             running.worker.notify()
 
     def stop(self, until: datetime, patience: float) -> None:
-        """Send what is due until then, finish the message in hand, at most so many seconds each, and end."""
+        """Send what is due until then, finish the message in hand, in so many seconds at most, and end."""
         self._stop(until)
+        end = time.monotonic() + patience
         for running in self._running:
-            running.thread.join(patience)
+            running.thread.join(max(0.0, end - time.monotonic()))
 
     def _stop(self, until: datetime) -> None:
         for running in self._running:

@@ -61,12 +61,15 @@ def open_source(
     """
     name = source_name(path)
     last = cursor(name) if watched is None or watched[0] == name else None
+    source: Source
     if path is None:
+        source = JournalSource(identifiers, last, since=None if watched is None else micros(watched[1]))
         if watched is not None and watched[0] != name:
             text = "the journal is read from now on, and no longer %s: it holds this machine's lines only"
             log.warning(text, watched[0])
-        return name, JournalSource(identifiers, last, since=None if watched is None else micros(watched[1]))
+        return name, source
+    source = FileSource(path, last)
     if last is None and watched is not None:
         text = "%s is read from now on: what was written to it since %s, when %s was read last, is not told"
         log.warning(text, path, watched[1].isoformat(timespec="seconds"), watched[0])
-    return name, FileSource(path, last)
+    return name, source
