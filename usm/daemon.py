@@ -78,13 +78,14 @@ def _background(build: Callable[[Last], Monitor], pidfile: str, write_end: int) 
     pipe, code = _Pipe(write_end), BUG
     try:
         # Real files: what the library opens itself would be closed in the programs that are started here.
-        with open(os.devnull, "r+b", buffering=0) as nothing, _context(pidfile, write_end, nothing):
+        with open(os.devnull, "r+b", buffering=0) as nothing, _context(write_end, nothing):
             last = logs.Last()
             logs.to_syslog([pipe, last])
-            monitor = build(last)
-            logging.getLogger().removeHandler(pipe)
-            pipe.tell(f"started, process {os.getpid()}: watching {monitor.what}", 0)
-            monitor.run()
+            with PidFile(pidfile):  # not the context's: what it has to say would be heard by nobody
+                monitor = build(last)
+                logging.getLogger().removeHandler(pipe)
+                pipe.tell(f"started, process {os.getpid()}: watching {monitor.what}", 0)
+                monitor.run()
             code = 0
     except UsmError as error:
         logs.to_syslog()
@@ -98,9 +99,8 @@ def _background(build: Callable[[Last], Monitor], pidfile: str, write_end: int) 
         os._exit(code)
 
 
-def _context(pidfile: str, kept: int, nothing: io.RawIOBase) -> DaemonContext:
+def _context(kept: int, nothing: io.RawIOBase) -> DaemonContext:
     return DaemonContext(
-        pidfile=PidFile(pidfile),
         detach_process=True,
         umask=0o027,
         files_preserve=[kept],
