@@ -212,6 +212,7 @@ class Monitor:
             prune(self._store, self._clock(), self._config.retention)
         except StoreError as error:
             log.warning("what is older than the retention is not forgotten now: %s", error)
+        gc.collect()  # what a reload left; with the thresholds above it would lie about for days
 
     def _note(self, **facts: str) -> None:
         """Write down what `status` tells, now or, where the disk refuses, at the next occasion."""
