@@ -48,8 +48,13 @@ class _Pipe(logging.Handler):
             pass
 
 
-def start(build: Callable[[Last], Monitor], pidfile: str, say: Callable[[str], None]) -> int:
-    """Run a monitor in the background; return 0 when it watches, otherwise say why it does not and return 1."""
+def start(
+    build: Callable[[Last], Monitor], pidfile: str, tell: Callable[[str], None], warn: Callable[[str], None]
+) -> int:
+    """Run a monitor in the background; return 0 and tell when it watches, otherwise say why it does not.
+
+    `warn` is called for that, and for warnings on the way.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     read_end, write_end = os.pipe()
@@ -62,10 +67,10 @@ def start(build: Callable[[Last], Monitor], pidfile: str, say: Callable[[str], N
     with os.fdopen(read_end, encoding="utf-8") as pipe:
         for line in pipe:
             text, code = json.loads(line)
-            say(text)
+            (warn if code != 0 else tell)(text)
     os.waitpid(child, 0)
     if code is None:
-        say(
+        warn(
             "the monitor ended before it watched, without a word; the system's log may have one: journalctl -t "
             + logs.IDENT
         )

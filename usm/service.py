@@ -58,7 +58,9 @@ def printing(loaded: config.Config) -> config.Config:
     return dataclasses.replace(loaded, notify=loaded.notify or (console,))
 
 
-def start(path: Optional[str], clock: Callable[[], datetime], say: Callable[[str], None]) -> int:
+def start(
+    path: Optional[str], clock: Callable[[], datetime], tell: Callable[[str], None], warn: Callable[[str], None]
+) -> int:
     """Watch in the background; return when that is so."""
     loaded = load(path)
     _refuse_root(loaded)
@@ -80,7 +82,7 @@ def start(path: Optional[str], clock: Callable[[], datetime], say: Callable[[str
 
     from usm import daemon  # noqa: PLC0415 - older versions of what it needs take long to import
 
-    return daemon.start(build, loaded.pidfile, say)
+    return daemon.start(build, loaded.pidfile, tell, warn)
 
 
 def load(path: Optional[str]) -> config.Config:
@@ -102,21 +104,21 @@ def _absolute(loaded: config.Config) -> config.Config:
     return dataclasses.replace(loaded, **absolute)
 
 
-def stop(state: str, say: Callable[[str], None]) -> None:
+def stop(state: str, tell: Callable[[str], None]) -> None:
     """End the monitor that runs, and wait for that; none is fine too. Raises ServiceError."""
     number = _order(state, signal.SIGTERM)
     if number is None:
-        say("no monitor was running")
+        tell("no monitor was running")
         return
     if not _until(lambda: running(state) is None, _END):
         raise ServiceError(
             f"the monitor (process {number}) did not end within {_END:.0f} s; if it hangs: kill -9 {number} (nothing "
             "is lost: the next start goes on where it was)"
         )
-    say(f"stopped process {number}")
+    tell(f"stopped process {number}")
 
 
-def reload(path: Optional[str], say: Callable[[str], None]) -> None:
+def reload(path: Optional[str], tell: Callable[[str], None]) -> None:
     """Let the monitor that runs take its configuration anew, and wait for its answer. Raises ConfigError if it refuses.
 
     It is the judge of that: it may have credentials that this process has not.
@@ -139,7 +141,7 @@ def reload(path: Optional[str], say: Callable[[str], None]) -> None:
     refused = _facts(state).get("refused", "")
     if refused:
         raise ConfigError(refused.split("\n"))
-    say(f"reloaded by process {number}")
+    tell(f"reloaded by process {number}")
 
 
 def _refuse_root(loaded: config.Config) -> None:

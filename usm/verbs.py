@@ -55,27 +55,27 @@ def run(options: argparse.Namespace) -> int:
 
 def start(options: argparse.Namespace) -> int:
     """Watch the log in the background."""
-    return service.start(_path(options), now, say)
+    return service.start(_path(options), now, _print, say)
 
 
 def stop(options: argparse.Namespace) -> int:
     """End the monitor that runs, in the background or not; a broken configuration does not keep it alive."""
     loaded, problems = service.glance(_path(options))
     _complain(problems)
-    service.stop(loaded.state, say)
+    service.stop(loaded.state, _print)
     return OK
 
 
 def restart(options: argparse.Namespace) -> int:
     """End the monitor that runs, and start another one: with a configuration that can be used only."""
-    service.stop(service.load(_path(options)).state, say)
+    service.stop(service.load(_path(options)).state, _print)
     return start(options)
 
 
 def reload(options: argparse.Namespace) -> int:
     """Let the monitor that runs take its configuration anew."""
     try:
-        service.reload(_path(options), say)
+        service.reload(_path(options), _print)
     except ConfigError:
         say("not reloaded: the monitor goes on as it was")
         raise
