@@ -77,12 +77,15 @@ def _left_by(number: int) -> str:
     """Say whose number a pidfile holds that no monitor has locked."""
     try:
         os.kill(number, 0)
-    except (ProcessLookupError, OverflowError):
-        return f"was left behind by process {number}, which is gone"
+        alive = True
     except PermissionError:
-        pass
+        alive = True
+    except (ProcessLookupError, OverflowError):
+        alive = False
     try:
-        name = ascii(Path(f"/proc/{number}/comm").read_text(errors="replace").strip())
-    except OSError:
-        name = "of another user"
-    return f"holds the number of process {number} ({name}), which is no monitor"
+        name, state = Path(f"/proc/{number}/stat").read_text(errors="replace").split("(", 1)[1].rsplit(") ", 1)
+    except (OSError, ValueError, IndexError):
+        name, state = "?", "?"  # another user's, where these are hidden
+    if not alive or state[0] in "ZX":  # ended, and its parent has not noticed
+        return f"was left behind by process {number}, which is gone"
+    return f"holds the number of process {number} ({name!a}), which is no monitor"
