@@ -11,7 +11,7 @@ CONFIG := /etc/$(NAME)
 MODULES := usm usm/core usm/core/programs usm/sources usm/channels usm/transport
 KILLS ?= 200
 
-.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test record fuzz bench clean install uninstall install-service
+.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test record fuzz soak bench clean install uninstall install-service
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -59,6 +59,9 @@ record: deps ## make the recordings in tests/data anew (needs root; some 5 minut
 	$(BIN)/python -m tests.system.record && $(BIN)/python -m tests.system.record machines
 fuzz: deps ## break recorded lines in every way for 30 minutes of CPU time
 	$(BIN)/python -m tests.fuzz --seconds 1800
+
+soak: deps ## the daemon for two hours at 50 sessions a minute, with rotations and reloads (CI: ten minutes)
+	$(BIN)/python tests/bench/soak.py --minutes 120
 
 bench: deps ## the table of figures, beside grep and cat
 	$(BIN)/python tests/bench/bench.py

@@ -145,6 +145,8 @@ UNMIRRORED = {  # modules without a test file of their own, and where they are t
     "usm.transport.deadline": "tests/transport/test_web.py and test_mail.py",
     "usm.transport.reasons": "tests/transport/test_web.py and test_mail.py",
     "usm.clock": "one line",
+    "usm.service": "tests/test_daemon.py, through the commands",
+    "usm.verbs": "tests/test_cli.py",
     "usm.schema": "tests/test_store.py",
     "usm.trial": "`usm test`: tests/test_cli.py",
     "usm.settings": "tests/test_config.py and test_routing.py, as the reader of both",

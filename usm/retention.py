@@ -43,7 +43,8 @@ def prune(store: Store, now: datetime, retention: timedelta) -> Forgotten:
     old, settled, detailed = (micros(now - age) for age in (retention, min(retention, DELIVERED), DETAILED))
     with store.writing() as db:
         forgotten = Forgotten(_old(db, old) + _settled(db, settled), _fold(db, detailed), _excess(db))
-        db.execute(f"PRAGMA incremental_vacuum({PAGES})").fetchall()
+    with store.reading() as db:
+        db.executescript(f"PRAGMA incremental_vacuum({PAGES})")  # `execute` would stop after the first page
     if forgotten.excess:
         text = "%d rows of failed logins were forgotten before their time: no more than %d are kept"
         log.warning(text, forgotten.excess, MOST_FAILURES)

@@ -22,9 +22,8 @@ from usm.core.model import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_OWN_WORDS = re.compile(
-    r"""(?:[^'"]|(['"])(?:.|<[a-z ]+>)\1)*""", re.DOTALL
-)  # of YAML: what else it quotes may be secret
+# Of YAML: what else it quotes may be secret.
+_OWN_WORDS = re.compile(r"""(?:[^'"]|(['"])(?:.|<[a-z ]+>)\1)*""", re.DOTALL)
 _NAME = re.compile(r"[\w .-]{1,40}")  # a key of another form may be a value in the wrong place, and that a secret
 _DURATION = re.compile(r"(?P<amount>\d{1,6})(?P<unit>s|m|min|h|d)?")
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
