@@ -89,7 +89,8 @@ LAW = {
     "usm.orders": Law((), PURE | FILES | {"signal"}),
     "usm.supervisor": Law((), PURE | FILES | {"socket"}),  # a datagram to systemd, on this machine
     "usm.listener": Law(  # a socket that others connect to, on this machine
-        (*ERRORS, "usm", "usm.metrics", "usm.status", "usm.store"), PURE | {"http.server", "logging", "threading"}
+        (*ERRORS, "usm", "usm.metrics", "usm.status", "usm.store"),
+        PURE | {"http.server", "logging", "socket", "threading"},
     ),
     "usm.workers": Law(
         (*CORE, "usm.config", "usm.deliver", "usm.host", "usm.store", "usm.transport"), PURE | FILES | PROCESS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.server
 import logging
+import socket
 import threading
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -76,7 +77,7 @@ class _Server(http.server.HTTPServer):
     def __init__(self, address: tuple[str, int], answer: Callable[[str], tuple[int, str]]) -> None:
         self.answer = answer
         if ":" in address[0]:
-            self.address_family = http.server.socketserver.socket.AF_INET6  # type: ignore[attr-defined]
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
 
     def handle_error(self, _request: object, _client: object) -> None:

@@ -25,7 +25,6 @@ from usm.errors import ConfigError, StoreError, UsmError
 from usm.host import identify, local_zone, os_release
 from usm.ingest import Intake, Watch, compare, ingest, strangers
 from usm.instance import hold
-from usm.listener import Listener
 from usm.people import People, uid_of
 from usm.retention import prune
 from usm.sources import open_source, source_name
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from usm.config import Config
     from usm.core.model import Batch, Event, Host, Seat
     from usm.core.reconcile import Look
+    from usm.listener import Listener
     from usm.logs import Last
     from usm.orders import Orders
     from usm.supervisor import Supervisor
@@ -89,7 +89,7 @@ class Monitor:
         self._presence = Presence()
         self._watch = self._watch_for(config)
         self._workers = Workers(clock, jitter)
-        self._listener = Listener(config.state, clock)
+        self._listener: Optional[Listener] = None
 
     @property
     def what(self) -> str:
@@ -114,7 +114,7 @@ class Monitor:
             why=self._why,
         )
         self._workers.start(self._config, self._watch.host)
-        self._listener.listen(self._config.metrics, [n.name for n in self._config.notify])
+        self._listen()
         # A batch makes a hundred thousand short-lived tuples and no cycles; looking for those costs a third more.
         gc.freeze()
         gc.set_threshold(100_000, 20, 20)
@@ -122,7 +122,8 @@ class Monitor:
         self._read()
         self._supervisor.stopping()
         log.info("stopping: what comes now is read after the next start")
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
         self._workers.stop(self._clock() + _FAREWELL, _LEAVE)
         self._source.close()
         self._store.close()
@@ -201,7 +202,15 @@ class Monitor:
             before.close()
         self._config, self._why, self._watch = config, why, watch
         self._workers.start(config, watch.host)
-        self._listener.listen(config.metrics, [n.name for n in config.notify])
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener is None and self._config.metrics is not None:
+            from usm.listener import Listener  # noqa: PLC0415 - 20 ms and 2 MB for what few ask for
+
+            self._listener = Listener(self._config.state, self._clock)
+        if self._listener is not None:
+            self._listener.listen(self._config.metrics, [n.name for n in self._config.notify])
 
     def _keep_house(self) -> None:
         """What is done once a minute: forget what is old enough, write down what `status` tells."""
@@ -244,17 +253,8 @@ class Monitor:
                     tx.watched(self.name, now)
                 return []
             found = self._inquire(strangers(self._store, system, before))
-            told, after = compare(
-                self._store,
-                self.name,
-                system,
-                self._watch,
-                before,
-                now,
-                found,
-                reason=reason,
-                since=self._started,
-            )
+            facts = (self._store, self.name, system, self._watch, before, now, found)
+            told, after = compare(*facts, reason=reason, since=self._started)
             return told
 
         self._commit(work)
