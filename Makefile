@@ -7,11 +7,12 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 NAME := user-session-monitor
 APP := $(PREFIX)/lib/$(NAME)
+SHARE := $(PREFIX)/share
 CONFIG := /etc/$(NAME)
 MODULES := usm usm/core usm/core/programs usm/sources usm/channels usm/transport
 KILLS ?= 200
 
-.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test record fuzz soak bench clean install uninstall install-service
+.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -50,6 +51,9 @@ coverage: deps
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='usm/core/*,usm/channels/*' --fail-under=100
 
+generated: deps ## make the shell completions and user-session-monitor.yaml(5) anew, from the code and the docs
+	$(BIN)/python -m tests.completion && $(BIN)/python -m tests.manual
+
 kill-test: deps ## 1,000 SIGKILLs at random moments (the ordinary run has 200)
 	USM_KILLS=1000 $(BIN)/pytest tests/test_kill.py
 system-test: deps ## real sshd, and booted Debian 12 and 13 (needs root); skipping is failing
@@ -80,11 +84,20 @@ install: ## install into $(DESTDIR)$(PREFIX), for the system's Python; needs its
 	  > $(DESTDIR)$(PREFIX)/bin/$(NAME)
 	chmod 755 $(DESTDIR)$(PREFIX)/bin/$(NAME)
 	ln -sf $(NAME) $(DESTDIR)$(PREFIX)/bin/usm
+	install -d $(DESTDIR)$(SHARE)/man/man8 $(DESTDIR)$(SHARE)/man/man5 \
+	  $(DESTDIR)$(SHARE)/bash-completion/completions $(DESTDIR)$(SHARE)/zsh/site-functions
+	install -m 644 docs/man/*.8 $(DESTDIR)$(SHARE)/man/man8/
+	install -m 644 docs/man/*.5 $(DESTDIR)$(SHARE)/man/man5/
+	install -m 644 docs/completion/$(NAME).bash $(DESTDIR)$(SHARE)/bash-completion/completions/$(NAME)
+	ln -sf $(NAME) $(DESTDIR)$(SHARE)/bash-completion/completions/usm
+	install -m 644 docs/completion/_$(NAME) $(DESTDIR)$(SHARE)/zsh/site-functions/
 	install -d -m 750 $(DESTDIR)$(CONFIG)
 	test -e $(DESTDIR)$(CONFIG)/config.yaml || install -m 640 usm/config.example.yaml $(DESTDIR)$(CONFIG)/config.yaml
 
 uninstall: ## remove the program; configuration and state stay
 	rm -rf $(DESTDIR)$(APP)
+	rm -f $(DESTDIR)$(SHARE)/man/man8/{$(NAME),usm}.8 $(DESTDIR)$(SHARE)/man/man5/$(NAME).yaml.5 \
+	  $(DESTDIR)$(SHARE)/bash-completion/completions/{$(NAME),usm} $(DESTDIR)$(SHARE)/zsh/site-functions/_$(NAME)
 	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(PREFIX)/bin/usm $(DESTDIR)/etc/systemd/system/$(NAME).service \
 	  $(DESTDIR)/etc/sysusers.d/$(NAME).conf $(DESTDIR)/etc/tmpfiles.d/$(NAME).conf
 

@@ -69,6 +69,9 @@ def test_everything_is_where_the_readme_says(staged: Path) -> None:
         f"usr/bin/{NAME}",
         "usr/bin/usm",
         f"etc/{NAME}/config.yaml",
+        *(f"usr/share/man/{page}" for page in (f"man8/{NAME}.8", "man8/usm.8", f"man5/{NAME}.yaml.5")),
+        *(f"usr/share/bash-completion/completions/{name}" for name in (NAME, "usm")),
+        f"usr/share/zsh/site-functions/_{NAME}",
     }
     assert (staged / "usr/bin/usm").resolve() == staged / "usr/bin" / NAME
     assert stat.S_IMODE((staged / "usr/bin" / NAME).stat().st_mode) == 0o755
@@ -118,7 +121,7 @@ def test_the_service_starts_the_installed_command(tmp_path: Path) -> None:
     text = unit.read_text(encoding="utf-8")
     (start,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
     assert (tmp_path / start.split("=")[1].split()[0].lstrip("/")).is_file()
-    assert "@" not in text
+    assert "@PREFIX@" not in text
     make("uninstall", *where)
     assert not unit.exists()
 
