@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from usm import clock
 from usm.channels.console import Console
-from usm.check import FAIL, OK, WARN, check
+from usm.check import check
 from usm.config import Config, Notify
 from usm.core.route import Route
+from usm.finding import FAIL, OK, WARN, Finding
 from usm.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NOW = clock.now()
 ROOT = os.geteuid() == 0
 FORGED = (WARN, "source: a log file can't prove who wrote a line; local users can forge one with logger(1)")
 
@@ -38,9 +41,14 @@ def configured(place: Path, **settings: object) -> Config:
     return Config(**{**plain, **settings})  # type: ignore[arg-type] # any field
 
 
+def look(config: Config) -> list[Finding]:
+    """Return all findings, beside a monitor that runs."""
+    return check(config, NOW, running=True)
+
+
 def about(topic: str, config: Config) -> list[tuple[str, str]]:
     """Return the findings of one topic."""
-    return [finding for finding in check(config) if finding[1].startswith(topic)]
+    return [finding for finding in look(config) if finding[1].startswith(topic)]
 
 
 @contextmanager
@@ -59,40 +67,71 @@ def nobody() -> Iterator[None]:
 
 
 def test_everything_in_order_is_said_so(place: Path) -> None:
-    """Configuration, source, state and channels, in this order; nothing is made."""
-    config = configured(
-        place, path="/etc/x.yaml", notify=(Notify("terminal", "console", Console(), (), Route("terminal")),)
-    )
-    assert check(config) == [
+    """From the configuration to the channels, in this order; nothing is made."""
+    notify = (Notify("terminal", "console", Console(), (), Route("terminal")),)
+    found = check(configured(place, path="/etc/x.yaml", notify=notify), NOW, running=True, user="usm")
+    assert found[:4] == [
+        (OK, "user: checked as usm, who runs the service"),
         (OK, "configuration: /etc/x.yaml"),
         (OK, f"source: {place}/auth.log (as configured)"),
         FORGED,
-        (OK, f"state: {place}/state.db will be made at the first start"),
-        (OK, "channel terminal: console, settings are well-formed (try it: usm test terminal)"),
     ]
+    topics = list(dict.fromkeys(text.partition(":")[0] for _, text in found))
+    assert [topic for topic in topics if topic != "clock"] == [
+        *("user", "configuration", "source", "log", "sshd", "processes", "disk", "state", "monitor"),
+        "channel terminal",
+    ]
+    assert found[-1] == (OK, "channel terminal: console, settings are well-formed (try it: usm test terminal)")
     assert os.listdir(place) == ["auth.log"]
+
+
+def test_who_may_read_the_configuration_may_post(place: Path) -> None:
+    """Where it has channels; the remedy is a command."""
+    (place / "config.yaml").write_text("")
+    (place / "secrets.yaml").write_text("")
+    notify = (Notify("terminal", "console", Console(), (), Route("terminal")),)
+    for mode, count in ((0o644, 2), (0o640, 0)):
+        (place / "config.yaml").chmod(mode)
+        (place / "secrets.yaml").chmod(mode)
+        found = about("configuration: everybody", configured(place, path=str(place / "config.yaml"), notify=notify))
+        assert [level for level, _ in found] == [WARN] * count
+        assert all("; chmod 640 " in text for _, text in found)
+
+
+def test_an_authority_that_can_not_be_read_is_told(place: Path) -> None:
+    """Before a message fails for it."""
+    notify = (Notify("a", "console", Console(), (), Route("a"), ca_file=str(place / "ca.pem")),)
+    assert about("channel a", configured(place, notify=notify))[1] == (
+        FAIL,
+        f"channel a: {place}/ca.pem is missing, or this user may not read it: chmod 644 {place}/ca.pem",
+    )
 
 
 def test_no_configuration_is_allowed_and_no_channel_is_named(place: Path) -> None:
     """Whoever has just installed it is told what is missing."""
-    found = check(configured(place))
+    found = look(configured(place))
     assert found[0] == (OK, "configuration: none, everything has its default")
     assert found[-1] == (
         WARN,
-        "channels: none, so nobody is told; add one under `notify:` in the configuration",
+        "channels: none, so nobody is told; add one under `notify:`, "
+        "then: systemctl reload user-session-monitor (or usm reload)",
     )
 
 
 def test_warnings_of_the_configuration_are_repeated(place: Path) -> None:
     """They would be said at every start."""
-    assert (WARN, "configuration: x.yaml: old key") in check(configured(place, warnings=("x.yaml: old key",)))
+    assert (WARN, "configuration: x.yaml: old key") in look(configured(place, warnings=("x.yaml: old key",)))
 
 
 def test_a_missing_log_is_waited_for(place: Path) -> None:
     """It may come with the first line."""
     missing = str(place / "secure")
     assert about("source", configured(place, log_file=missing)) == [
-        (WARN, f"source: {missing} is missing; the monitor waits for it. Is rsyslog installed and running?")
+        (
+            WARN,
+            f"source: {missing} is missing; the monitor waits for it. Is rsyslog installed and running? "
+            "systemctl status rsyslog",
+        )
     ]
 
 
@@ -115,7 +154,8 @@ def test_a_state_file_of_ours_is_fine(place: Path) -> None:
     """It is read from end to end, and stays as it is."""
     Store(str(place / "state.db")).close()
     before = (place / "state.db").read_bytes()
-    assert about("state", configured(place)) == [(OK, f"state: {place}/state.db")]
+    ((level, text),) = about("state", configured(place))
+    assert (level, text.startswith(f"state: {place}/state.db, ")) == (OK, True)
     assert (place / "state.db").read_bytes() == before
 
 
@@ -148,7 +188,7 @@ def test_a_user_without_rights_is_told_which(place: Path) -> None:
     """Log and state, each with what to do."""
     (place / "auth.log").chmod(0o640)
     with nobody():
-        found = check(configured(place))[1:3]
+        found = [finding for finding in look(configured(place)) if finding[0] == FAIL]
     assert [level for level, _ in found] == [FAIL, FAIL]
     assert "auth.log: no permission (owner root, group root, mode 0640; run as root" in found[0][1]
     assert found[1][1] == (
@@ -165,4 +205,6 @@ def test_a_state_that_may_be_read_but_not_written_is_told(place: Path) -> None:
     with nobody():
         found = about("state", configured(place))
     store.close()
-    assert found == [(FAIL, f"state: {place}/state.db can't be written by this user; run as the user that owns it")]
+    assert found == [
+        (FAIL, f"state: {place}/state.db can't be written by this user; run as the user that owns it: root")
+    ]

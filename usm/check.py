@@ -1,68 +1,62 @@
-"""An operator's first look: is everything there that the monitor needs? Each finding says what to do."""
+"""An operator's doctor: is everything there that the monitor needs? Each finding says what to do."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import stat
+from typing import TYPE_CHECKING, Optional
 
-from usm.errors import UsmError
-from usm.host import os_release
-from usm.sources.locate import choose, unreadable
-from usm.store import Store
+from usm import check_machine, check_source, check_sshd, check_state
+from usm.finding import FAIL, OK, SERVICE, WARN, Finding
+from usm.system import Presence
 
 if TYPE_CHECKING:
-    from usm.config import Config
+    from collections.abc import Iterator
+    from datetime import datetime
 
-OK, WARN, FAIL = "ok", "warn", "fail"
-Finding = tuple[str, str]
-
-
-def check(config: Config) -> list[Finding]:
-    """Look at configuration, source, state file and channels; send nothing and change nothing."""
-    found = [(OK, f"configuration: {config.path or 'none, everything has its default'}")]
-    found += [(WARN, f"configuration: {warning}") for warning in config.warnings]
-    found += _source(config)
-    found.append(_state(config.state))
-    found += [
-        (OK, f"channel {n.name}: {n.type}, settings are well-formed (try it: usm test {n.name})") for n in config.notify
-    ]
-    if not config.notify:
-        found.append((WARN, "channels: none, so nobody is told; add one under `notify:` in the configuration"))
-    return found
+    from usm.config import Config, Notify
 
 
-def _source(config: Config) -> list[Finding]:
-    try:
-        path, why = choose(config.source, config.log_file, os_release())
-    except UsmError as error:
-        return [(FAIL, f"source: {error}")]
-    if path is None:
-        return [(OK, f"source: the journal ({why})")]
-    problem = unreadable(path)
-    if problem == "missing":
-        return [(WARN, f"source: {path} is missing; the monitor waits for it. Is rsyslog installed and running?")]
-    if problem is not None:
-        return [(FAIL, f"source: {path}: {problem}")]
+def check(config: Config, now: datetime, *, running: bool, user: Optional[str] = None) -> list[Finding]:
+    """Look at everything on this machine; send nothing and change nothing.
+
+    `user`: as whom that is done, where root became the service's user for it.
+    """
+    source, log_file = check_source.source(config, now)
     return [
-        (OK, f"source: {path} ({why})"),
-        (WARN, "source: a log file can't prove who wrote a line; local users can forge one with logger(1)"),
+        *([(OK, f"user: checked as {user}, who runs the service")] if user else []),
+        *_configuration(config),
+        *source,
+        *check_machine.clock(),
+        *check_sshd.sshd(check_sshd.inspect(), log_file),
+        check_machine.processes(Presence()),
+        *check_machine.disk(os.path.dirname(os.path.abspath(config.state))),
+        *check_state.state(config, now, running=running),
+        *(finding for n in config.notify for finding in _channel(n)),
+        *([] if config.notify else [(WARN, f"channels: none, so nobody is told; add one under `notify:`, {_RELOAD}")]),
     ]
 
 
-def _state(path: str) -> Finding:
-    if not os.path.exists(path):
-        directory = os.path.dirname(os.path.abspath(path))
-        while not os.path.exists(directory):
-            directory = os.path.dirname(directory)
-        if os.access(directory, os.W_OK | os.X_OK):
-            return OK, f"state: {path} will be made at the first start"
-        return FAIL, f"state: {path} can't be made: this user may not write to {directory}; run as root or set `state:`"
-    try:
-        store = Store(path, readonly=True)
-        store.check()
-        store.close()
-    except UsmError as error:
-        return FAIL, f"state: {error}"
-    if not os.access(path, os.W_OK):
-        return FAIL, f"state: {path} can't be written by this user; run as the user that owns it"
-    return OK, f"state: {path}"
+_RELOAD = f"then: systemctl reload {SERVICE} (or usm reload)"
+
+
+def _configuration(config: Config) -> Iterator[Finding]:
+    yield OK, f"configuration: {config.path or 'none, everything has its default'}"
+    for warning in config.warnings:
+        yield WARN, f"configuration: {warning}"
+    if config.path is None:
+        return
+    for path in (config.path, os.path.join(os.path.dirname(config.path), "secrets.yaml")):
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            continue
+        if mode & stat.S_IROTH and config.notify:
+            text = f"configuration: everybody on this machine can read {path}, and who has a webhook's address can post"
+            yield WARN, f"{text}: chgrp usm {path}; chmod 640 {path}"
+
+
+def _channel(n: Notify) -> Iterator[Finding]:
+    yield OK, f"channel {n.name}: {n.type}, settings are well-formed (try it: usm test {n.name})"
+    if n.ca_file is not None and not os.access(n.ca_file, os.R_OK):
+        yield FAIL, f"channel {n.name}: {n.ca_file} is missing, or this user may not read it: chmod 644 {n.ca_file}"

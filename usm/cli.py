@@ -113,7 +113,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("file", nargs="+", metavar="FILE", help="a log file, also .gz, .xz or .bz2; - for standard input")
     sub.add_argument("--kind", default=",".join(KINDS), help="only these kinds of events (default: %(default)s)")
     sub.add_argument("--language", choices=config.LANGUAGES, help="of --format text (default: the configured one)")
-    verb("check", verbs.check_all, "Check the configuration, the log, the state file and the channels; send nothing.")
+    text = "Check all that the monitor needs, as the user who runs it, and say what to change; change and send nothing."
+    sub = verb("check", verbs.check_all, text)
+    sub.add_argument("--online", action="store_true", help="also whether each channel's service is there, by TLS")
     sub = verb("test", verbs.test, "Send one marked message through each channel, or one, and explain the answer.")
     sub.add_argument("channel", nargs="?", metavar="CHANNEL")
     text = "Show whether the monitor runs, what it reads and counts, and how each channel does."

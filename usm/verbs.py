@@ -18,13 +18,17 @@ from usm.core.message import DEAD, PENDING, STATES, WAITING
 from usm.core.model import KINDS
 from usm.core.text import Look
 from usm.demo import play
-from usm.errors import ConfigError, SourceError
+from usm.errors import ConfigError, SourceError, TransportError
+from usm.finding import FAIL, Finding
+from usm.finding import OK as GOOD
 from usm.host import identify, local_zone
 from usm.instance import running
 from usm.outbox import Outbox
+from usm.runas import become_owner
 from usm.store import Store
 from usm.transport import Transport
-from usm.trial import trial
+from usm.transport.reach import reach
+from usm.trial import trial, whereto
 from usm.workers import outlet
 
 if TYPE_CHECKING:
@@ -108,12 +112,26 @@ def replay_files(options: argparse.Namespace) -> int:
 
 
 def check_all(options: argparse.Namespace) -> int:
-    """Say what works and what does not, and what to do about it."""
-    loaded = config.load(options.config)
-    findings = check.check(loaded)
+    """Say what works and what does not, and what to do about it; as the user who runs the service."""
+    usual, _ = service.glance(_path(options))
+    alive = running(usual.state) is not None  # asked as root: the lock's file may be the service's own
+    user = become_owner(os.path.dirname(usual.state))
+    loaded = config.load(_path(options))
+    findings = check.check(loaded, now(), running=alive, user=user)
+    if options.online:
+        findings += [_online(n, loaded.language) for n in loaded.notify if n.type != "console"]
     for level, text in findings:
         sys.stdout.write(f"{level:4}  {text}\n")
-    return FAILED if any(level == check.FAIL for level, _ in findings) else OK
+    return FAILED if any(level == FAIL for level, _ in findings) else OK
+
+
+def _online(n: config.Notify, language: str) -> Finding:
+    """Find out whether a channel's service is there, without sending anything."""
+    request = whereto(outlet(n, language), identify(), now())
+    try:
+        return GOOD, f"online {n.name}: {reach(request, n.proxy, n.ca_file, time.monotonic)}"
+    except TransportError as error:
+        return FAIL, f"online {n.name}: {error}"
 
 
 def test(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from usm.errors import SourceError
-from usm.sources import journal, locate
+from usm.sources import journal, locate, rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,13 +99,13 @@ def test_one_that_exists_but_cannot_be_read_ends_the_search(tmp_path: Path, monk
     """A readable file of another purpose would be followed in silence."""
     make(tmp_path, AUTH, MESSAGES)
     (tmp_path / AUTH.lstrip("/")).chmod(0o640)
-    monkeypatch.setattr(locate, "_group", lambda _: "adm")
+    monkeypatch.setattr(rights, "group", lambda _: "adm")
     deny(monkeypatch)
     with pytest.raises(SourceError) as caught:
         locate.find_log({"ID": "debian"}, str(tmp_path))
     text = str(caught.value)
     assert f"{tmp_path}{AUTH}: no permission (owner " in text
-    assert "group adm, mode 0640; add this user to group adm, or run as root" in text
+    assert "group adm, mode 0640; add this user to group adm: usermod -aG adm " in text
     assert MESSAGES not in text
 
 

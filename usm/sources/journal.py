@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from usm.core.model import Batch, micros
 from usm.errors import SourceError
+from usm.sources import rights
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -375,7 +376,8 @@ def unreadable(root: str = "/") -> Optional[str]:
             return None
     refused = [error.filename for error in errors if isinstance(error, PermissionError)]
     if refused:
-        return f"no permission ({refused[0]}): add this user to group systemd-journal (or adm), or run as root"
+        how = rights.join("systemd-journal")
+        return f"no permission ({refused[0]}): add this user to group systemd-journal (or adm): {how}; or run as root"
     return "there is no journal here: start systemd-journald, or follow a log file"
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from usm.errors import SourceError
-from usm.sources import journal
+from usm.sources import journal, rights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,22 +95,11 @@ def _access(path: str) -> str:
         status = Path(path).stat()
     except OSError:
         return "a directory on the way to it can't be entered; run as root, or let this user enter it"
-    group = _group(status.st_gid)
-    seen = f"owner {_user(status.st_uid)}, group {group}, mode {stat.S_IMODE(status.st_mode):04o}"
+    group = rights.group(status.st_gid)
+    seen = f"owner {rights.user(status.st_uid)}, group {group}, mode {stat.S_IMODE(status.st_mode):04o}"
     if status.st_mode & stat.S_IRGRP and group != "root":
-        return f"{seen}; add this user to group {group}, or run as root"
-    return f"{seen}; run as root, or let a group read it (rsyslog: FileGroup, FileCreateMode; logrotate: create)"
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
+        return f"{seen}; add this user to group {group}: {rights.join(group)}; or run as root"
+    return (
+        f"{seen}; run as root, or let a group read it (rsyslog: FileGroup, FileCreateMode; logrotate: create), "
+        "or give the service docs/systemd/drop-ins/secure.conf (CAP_DAC_READ_SEARCH)"
+    )

@@ -29,6 +29,10 @@ class Collector:
             self._socket.close()
         self._socket = None
 
+    def reach(self, request: Datagram) -> None:
+        """Open a connection and close it again."""
+        self._open(request).close()
+
     def send(self, request: Datagram) -> Reply:
         """Hand the message to the network: syslog has no acknowledgement.
 

@@ -23,6 +23,8 @@ TOTAL = 60.0  # seconds for a whole conversation: servers that slow strangers do
 _NO_STARTTLS = "the mail server offers no STARTTLS: set `security: tls` (port 465), or another port"
 _NO_AUTH = "the mail server does not ask for a password here: leave `username` out, or check port and security"
 
+_REFUSED = 400  # SMTP's codes from here on are refusals: RFC 5321, section 4.2.1
+
 
 class _Conversation(smtplib.SMTP):
     """A conversation that is over after `TOTAL` seconds, however slowly the server talks."""
@@ -54,6 +56,33 @@ def send(mail: Mail, monotonic: Callable[[], float], ca_file: Optional[str]) -> 
 
     Where it took the mail but refused recipients, the body is JSON: `{"refused": {"550": 1}, "of": 2}`.
     """
+
+    def say(smtp: smtplib.SMTP) -> Reply:
+        if mail.user is not None and mail.password is not None:
+            smtp.login(mail.user, mail.password.reveal())
+        refused = smtp.sendmail(mail.sender, list(mail.recipients), mail.message)
+        with suppress(OSError, smtplib.SMTPException):  # whatever becomes of the goodbye, the mail was taken
+            smtp.putcmd("quit")
+        return Reply(250, _partial(refused, len(mail.recipients)))
+
+    return _converse(mail, monotonic, ca_file, say)
+
+
+def greet(mail: Mail, monotonic: Callable[[], float], ca_file: Optional[str]) -> None:
+    """Connect, secure the connection, and take leave; raise TransportError where the server refuses even that."""
+
+    def leave(smtp: smtplib.SMTP) -> Reply:
+        return _reply(*smtp.quit())
+
+    reply = _converse(mail, monotonic, ca_file, leave)
+    if reply.status >= _REFUSED:
+        raise TransportError(f"the mail server refuses to talk to us: {reply.status}")
+
+
+def _converse(
+    mail: Mail, monotonic: Callable[[], float], ca_file: Optional[str], what: Callable[[smtplib.SMTP], Reply]
+) -> Reply:
+    """Say something over a connection that is as secure as it should be."""
     context = ssl.create_default_context(cafile=None if ca_file is None else authority(ca_file))
     smtp: Optional[_Conversation] = None
     try:
@@ -62,12 +91,7 @@ def send(mail: Mail, monotonic: Callable[[], float], ca_file: Optional[str]) -> 
         if mail.security == "starttls":
             smtp.starttls(context=context)
             smtp.ehlo()
-        if mail.user is not None and mail.password is not None:
-            smtp.login(mail.user, mail.password.reveal())
-        refused = smtp.sendmail(mail.sender, list(mail.recipients), mail.message)
-        with suppress(OSError, smtplib.SMTPException):  # whatever becomes of the goodbye, the mail was taken
-            smtp.putcmd("quit")
-        return Reply(250, _partial(refused, len(mail.recipients)))
+        return what(smtp)
     except smtplib.SMTPRecipientsRefused as error:
         return _reply(*next(iter(error.recipients.values())))
     except smtplib.SMTPResponseException as error:

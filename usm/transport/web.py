@@ -89,7 +89,12 @@ class Web:
         if self._proxy is not None:
             return dict.fromkeys(("http", "https"), self._proxy.reveal())
         host = urlsplit(url).hostname or ""
-        return {"no_proxy": host} if _LOOPBACK.fullmatch(host) else None
+        return {"no_proxy": host} if is_loopback(host) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether this machine itself is meant, which no proxy reaches."""
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 def authority(ca_file: str) -> str:
