@@ -141,7 +141,7 @@ EFFECTS = ("open", "print", "input", "exec", "eval", "breakpoint")
 
 LONGEST = 300
 LONGER = {  # a soft limit: what may be longer, up to where, and why
-    "usm.sources.journal": (410, "a place in the journal, the child that reads it, and how both are lost"),
+    "usm.sources.journal": (425, "a place in the journal, the child that reads it, and how both are lost"),
 }
 
 UNMIRRORED = {  # modules without a test file of their own, and where they are tested

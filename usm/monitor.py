@@ -164,9 +164,11 @@ class Monitor:
                 before, look = look, self._look(look, reason)
                 reason, due = VANISHED, time.monotonic() + (_DOUBT if look.doubts(before) else TICK)
                 self._keep_house()
-        until = time.monotonic() + _REST  # what those wrote who ended just before us
+        until = time.monotonic() + _REST
         while time.monotonic() < until and (batch := self._source.read(0)) is not None:
             self._take(batch)
+        if (rest := self._source.rest()) is not None:  # what those wrote who were ended just before us
+            self._take(rest)
 
     def _reload(self) -> None:
         """Take the configuration as it is now; one that can't be used changes nothing."""

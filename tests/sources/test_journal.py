@@ -206,6 +206,28 @@ def test_all_is_read_and_then_followed(real: Real) -> None:
     assert collect(source, 61) == [60, 61]
 
 
+def test_at_the_end_the_rest_is_read_without_notice(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the child has not heard of yet, once; the place behind it is that of the next start."""
+    real.write("a.journal", range(35))
+    source = real.source(since=0)
+    assert collect(source, 34) == list(range(35))
+    assert source._child is not None
+    os.kill(source._child._process.pid, signal.SIGSTOP)  # it hears of nothing any more
+    real.write("b.journal", range(35, 40))
+    rest = source.rest()
+    assert rest is not None
+    assert (numbers(rest.data), rest.cursor) == (list(range(35, 40)), source.position())
+    assert source.rest() is None  # there is no more
+    real.write("c.journal", range(40, 42))
+    assert collect(real.source(rest.cursor), 41) == [40, 41]
+
+    silent = real.source(rest.cursor)
+    assert collect(silent, 41) == [40, 41]
+    monkeypatch.setattr(silent, "_command", ("false",))
+    assert silent.rest() is None  # the next start reads it
+    assert real.source(rest.cursor).rest() is None  # nobody knows yet that the place is still there
+
+
 def test_only_the_named_programs_and_the_end_of_units(real: Real) -> None:
     """A line of anybody else is not even sent to us."""
     real.write("a.journal", range(1), SYSLOG_IDENTIFIER="cron")
@@ -967,18 +989,24 @@ def test_a_readable_journal(root: Path, name: str) -> None:
         assert unreadable(str(root)) is None
 
 
+JOIN = (
+    "add this user to group systemd-journal (or adm): usermod -aG systemd-journal nobody, then start it anew "
+    "(systemctl restart user-session-monitor); or run as root"
+)
+
+
 @pytest.mark.usefixtures("with_journalctl")
 def test_a_journal_without_permission(root: Path) -> None:
     """The file, or a directory on the way to it; what to do is told."""
     path = put(root, "var/log/journal/1/system.journal", 0)
     with as_nobody():
         problem = unreadable(str(root))
-    assert problem == f"no permission ({path}): add this user to group systemd-journal (or adm), or run as root"
+    assert problem == f"no permission ({path}): {JOIN}"
     path.parent.chmod(0)
     with as_nobody():
         problem = unreadable(str(root))
     path.parent.chmod(0o755)
-    assert problem == f"no permission ({path.parent}): add this user to group systemd-journal (or adm), or run as root"
+    assert problem == f"no permission ({path.parent}): {JOIN}"
 
 
 def test_a_journal_without_journalctl(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,10 @@ class Source(Protocol):
         """Block until there are whole lines; None after `timeout` seconds or a `wake`."""
         ...
 
+    def rest(self) -> Optional[Batch]:
+        """Return what was written by now, at the end: what the others wrote who were ended just before us."""
+        ...
+
     def wake(self) -> None:
         """Make a blocked `read` return; safe in signal handlers and from other threads."""
         ...

@@ -66,6 +66,10 @@ class FileSource:
                     self._warn_missing()
                 return None
 
+    def rest(self) -> Optional[Batch]:
+        """Return what was written by now: of a file that is what `read` gives without waiting."""
+        return self.read(0)
+
     def wake(self) -> None:
         """Make a blocked `read` return; safe in signal handlers and from other threads."""
         self._watcher.wake()

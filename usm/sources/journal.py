@@ -193,6 +193,21 @@ class JournalSource:
             if not self._wait(deadline):
                 return None
 
+    def rest(self) -> Optional[Batch]:
+        """Return what was written by now, also what journald has not given notice of; nothing is read after that."""
+        if self._due is not None or (self._child is not None and self._child.behind):
+            return None  # there is more than the end should wait for: the next start reads it
+        cursor, past = self._mark
+        try:
+            data = self._ask("--merge", _since(past) if cursor is None else f"--cursor={cursor}", *self._matches)
+        except SourceError:
+            return None  # as above
+        self._stop()
+        self._due = self._monotonic() + GRACE  # what comes first must be the record that was read last, as of a child
+        data = self._new(data)
+        self._due = None
+        return Batch(data, self.position(), 0) if data else None
+
     def wake(self) -> None:
         """Make a blocked `read` return; safe in signal handlers and from other threads."""
         if self._wake_write >= 0:
