@@ -105,9 +105,21 @@ LAW = {
     "usm.workers": Law(
         (*CORE, "usm.config", "usm.deliver", "usm.host", "usm.store", "usm.transport"), PURE | FILES | PROCESS
     ),
+    "usm.inquiry": Law((*CORE, *SOURCES, "usm.ingest", "usm.system"), PURE),
     "usm.monitor": Law(
         (
-            *("usm", *CORE, *ERRORS, *SOURCES, "usm.config", "usm.deliver", "usm.host", "usm.ingest", "usm.instance"),
+            *(
+                "usm",
+                *CORE,
+                *ERRORS,
+                *SOURCES,
+                "usm.config",
+                "usm.deliver",
+                "usm.host",
+                "usm.ingest",
+                "usm.inquiry",
+                "usm.instance",
+            ),
             *("usm.listener", "usm.logs", "usm.orders", "usm.people", "usm.retention", "usm.store", "usm.supervisor"),
             *("usm.system", "usm.workers"),
         ),
@@ -156,6 +168,7 @@ UNMIRRORED = {  # modules without a test file of their own, and where they are t
     "usm.transport.deadline": "tests/transport/test_web.py and test_mail.py",
     "usm.transport.reasons": "tests/transport/test_web.py and test_mail.py",
     "usm.clock": "one line",
+    "usm.inquiry": "tests/test_monitor.py and tests/system/test_machine.py",
     "usm.finding": "two units, as tests/test_check_*.py expect them",
     "usm.sources.rights": "tests/test_check.py and tests/sources/test_locate.py",
     "usm.service": "tests/test_daemon.py, through the commands",

@@ -29,16 +29,15 @@ def hold(state: str) -> int:
         ) from error
     try:
         _lock(lock)
-        os.ftruncate(lock, 0)
-        os.write(lock, b"%d\n" % os.getpid())
     except OSError as error:
         os.close(lock)
-        if isinstance(error, BlockingIOError):
-            number = running(state)
-            who = f" (process {number})" if number else ""
-            text = f"state file {state}: another monitor is running with it{who}; stop that one first: usm stop"
-            raise StoreError(text) from error
-        raise StoreError(f"state file {state}: {error.strerror}; free space on its disk") from error
+        number = running(state)
+        who = f" (process {number})" if number else ""
+        text = f"state file {state}: another monitor is running with it{who}; stop that one first: usm stop"
+        raise StoreError(text) from error
+    with suppress(OSError):  # a full disk: it is alive all the same, only not by name
+        os.ftruncate(lock, 0)
+        os.write(lock, b"%d\n" % os.getpid())
     return lock
 
 

@@ -124,6 +124,11 @@ class Last(logging.Handler):
         super().__init__(logging.WARNING)
         self.said: Optional[Said] = None
 
+    def take(self) -> Optional[Said]:
+        """Return it, if it was not taken before."""
+        said, self.said = self.said, None
+        return said
+
     def emit(self, record: logging.LogRecord) -> None:
         """Keep it."""
         self.said = Said(record.levelname.lower(), record.created, record.getMessage().partition("\n")[0][:500])

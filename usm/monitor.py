@@ -18,12 +18,12 @@ import usm
 from usm.core.decode import Stamps
 from usm.core.model import UNOBSERVED, VANISHED
 from usm.core.programs import IDENTIFIERS
-from usm.core.recognize import recognize
 from usm.core.reconcile import first_look
 from usm.deliver import TICK
 from usm.errors import ConfigError, StoreError, UsmError
 from usm.host import identify, local_zone, os_release
 from usm.ingest import Intake, Watch, compare, ingest, strangers
+from usm.inquiry import inquire
 from usm.instance import hold
 from usm.people import People, uid_of
 from usm.retention import prune
@@ -34,11 +34,10 @@ from usm.system import Presence
 from usm.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from usm.config import Config
-    from usm.core.model import Batch, Event, Host, Seat
+    from usm.core.model import Batch, Event, Host
     from usm.core.reconcile import Look
     from usm.listener import Listener
     from usm.logs import Last
@@ -81,8 +80,7 @@ class Monitor:
             self._store = Store(config.state)
             self._started = clock()
             self._watched = self._store.watched()
-            self.name, self._source = open_source(path, self._store.cursor, self._watched, IDENTIFIERS)
-            self._begin(path, self._watched)
+            self._open(path, self._watched)
         except BaseException:
             os.close(self._lock)
             raise
@@ -129,13 +127,19 @@ class Monitor:
         self._store.close()
         os.close(self._lock)
 
-    def _begin(self, path: Optional[str], watched: Optional[tuple[str, datetime]]) -> None:
-        """What is written from here on is ours to tell, or from where reading this source ended before."""
-        if watched is None or watched[0] != self.name:
-            with self._store.transaction() as tx:
-                tx.checkpoint(self.name, self._source.position(), self._clock())
+    def _open(self, path: Optional[str], watched: Optional[tuple[str, datetime]]) -> None:
+        """Read this source from now on, or from where reading it ended before; where that fails nothing has changed."""
+        name, source = open_source(path, self._store.cursor, watched, IDENTIFIERS)
+        try:
+            if watched is None or watched[0] != name:
+                with self._store.transaction() as tx:  # what is written from here on is ours to tell
+                    tx.checkpoint(name, source.position(), self._clock())
+        except BaseException:
+            source.close()
+            raise
+        self.name, self._source = name, source
         self._intake = Intake(Stamps(local_zone(), self._clock()), journal=path is None)
-        self._orders.wake = self._source.wake
+        self._orders.wake = source.wake
 
     def _watch_for(self, config: Config) -> Watch:
         return Watch(
@@ -158,15 +162,16 @@ class Monitor:
             until = max(0.0, due - time.monotonic())
             batch = self._source.read(min(until, self._supervisor.interval))
             self._supervisor.alive()
-            if batch is not None:
-                self._take(batch)
+            if batch is not None and not self._take(batch):
+                return
             if time.monotonic() >= due and (batch is None or not batch.behind):
                 before, look = look, self._look(look, reason)
                 reason, due = VANISHED, time.monotonic() + (_DOUBT if look.doubts(before) else TICK)
                 self._keep_house()
         until = time.monotonic() + _REST
         while time.monotonic() < until and (batch := self._source.read(0)) is not None:
-            self._take(batch)
+            if not self._take(batch):
+                return
         if (rest := self._source.rest()) is not None:  # what those wrote who were ended just before us
             self._take(rest)
 
@@ -199,8 +204,7 @@ class Monitor:
         watch = self._watch_for(config)
         if source_name(path) != self.name:
             before = self._source
-            self.name, self._source = open_source(path, self._store.cursor, self._store.watched(), IDENTIFIERS)
-            self._begin(path, self._store.watched())
+            self._open(path, self._store.watched())
             before.close()
         self._config, self._why, self._watch = config, why, watch
         self._workers.start(config, watch.host)
@@ -216,8 +220,7 @@ class Monitor:
 
     def _keep_house(self) -> None:
         """What is done once a minute: forget what is old enough, write down what `status` tells."""
-        said = None if self._last is None else self._last.said
-        if said is not None:
+        if self._last is not None and (said := self._last.take()) is not None:
             self._note(error=said.text, error_level=said.level, error_time=str(said.time))
         try:
             prune(self._store, self._clock(), self._config.retention)
@@ -232,9 +235,10 @@ class Monitor:
             self._store.note(**self._facts)
             self._facts.clear()
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, batch: Batch) -> bool:
+        """Take in a batch; return False where that was given up, and nothing behind it may be taken in."""
         self._intake.stamps.advance(self._clock())
-        self._commit(lambda now: ingest(self._store, self.name, batch, self._intake, self._watch, now))
+        return self._commit(lambda now: ingest(self._store, self.name, batch, self._intake, self._watch, now))
 
     def _host(self) -> Host:
         """Return what the machine is called and when it was booted; both may change, the latter with the clock."""
@@ -254,7 +258,9 @@ class Monitor:
                 with self._store.transaction() as tx:
                     tx.watched(self.name, now)
                 return []
-            found = self._inquire(strangers(self._store, system, before))
+            seats = strangers(self._store, system, before)
+            intake = Intake(Stamps(local_zone(), now), journal=self._intake.journal)
+            found = inquire(seats, self._source, self._presence, intake)
             facts = (self._store, self.name, system, self._watch, before, now, found)
             told, after = compare(*facts, reason=reason, since=self._started)
             return told
@@ -262,24 +268,11 @@ class Monitor:
         self._commit(work)
         return after
 
-    def _inquire(self, seats: Sequence[Seat]) -> tuple[list[Seat], list[Event]]:
-        """Find out who is on without our knowing: what sshd's process is connected to, what the log still has."""
-        if not seats:
-            return [], []
-        intake = Intake(Stamps(local_zone(), self._clock()), journal=self._intake.journal)
-        lines = self._source.history([seat.leader for seat in seats], min(seat.start for seat in seats))
-        records = (intake.decode(line) for line in lines)
-        events = [
-            event for event in (recognize(record) for record in records if record is not None) if event is not None
-        ]
-        found = []
-        for seat in seats:
-            ip, port = self._presence.peer(seat.leader) if seat.service == "sshd" else (None, None)
-            found.append(seat._replace(source_ip=ip or seat.source_ip, source_port=port))
-        return found, events
+    def _commit(self, work: Callable[[datetime], list[Event]]) -> bool:
+        """Do one transaction's work; while the disk refuses, the same again: the log keeps what comes after it.
 
-    def _commit(self, work: Callable[[datetime], list[Event]]) -> None:
-        """Do one transaction's work; while the disk refuses, the same again: the log keeps what comes after it."""
+        Return False where the order to stop came first: then the next start does it.
+        """
         said = ""
         while True:
             try:
@@ -289,12 +282,12 @@ class Monitor:
                     said = str(error)
                     log.error("%s", said)
                 self._supervisor.alive()
-                if self._orders.stopping:  # the log has it still
-                    return
+                if self._orders.stopping:
+                    return False
                 self._orders.wait(_DISK)
                 continue
             if said:
                 log.info("state file %s: writes again, nothing was lost", self._store.path)
             if told:
                 self._workers.notify()
-            return
+            return True

@@ -44,8 +44,9 @@ class Workers:
         A new worker waits for them, as they may have one of its messages on the way; nobody else does.
         """
         before = [running.thread for running in self._running]
+        prepared = [self._prepare(config, shared, host, before) for shared in by_endpoint(config.notify)]
         self._stop(self._clock())
-        self._running = [self._prepare(config, shared, host, before) for shared in by_endpoint(config.notify)]
+        self._running = prepared
         for running in self._running:
             running.thread.start()
 
