@@ -49,6 +49,15 @@ def test_reload() -> None:
     assert time.monotonic() - before >= 0.04
 
 
+def test_what_they_meant_before() -> None:
+    """Where there is nothing to order, Ctrl-C ends the program."""
+    before = [signal.getsignal(number) for number in NUMBERS]
+    orders = Orders()
+    orders.listen()
+    orders.forget()
+    assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
 def test_very_many_signals_block_nothing() -> None:
     """The pipe is full at some time."""
     orders = Orders()

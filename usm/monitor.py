@@ -88,6 +88,14 @@ class Monitor:
         self._watch = self._watch_for(config)
         self._workers = Workers(clock, jitter)
         self._listener: Optional[Listener] = None
+        self._note(
+            pid=str(os.getpid()),
+            version=usm.__version__,
+            started=self._started.isoformat(),
+            configured=self._started.isoformat(),
+            refused="",
+            why=self._why,
+        )
 
     @property
     def what(self) -> str:
@@ -103,14 +111,6 @@ class Monitor:
                 "nobody watched from %s to %s; what the log has of that time is told now, marked as late",
                 *(moment.isoformat(timespec="seconds") for moment in (self._watched[1], self._started)),
             )
-        self._note(
-            pid=str(os.getpid()),
-            version=usm.__version__,
-            started=self._started.isoformat(),
-            configured=self._started.isoformat(),
-            refused="",
-            why=self._why,
-        )
         self._workers.start(self._config, self._watch.host)
         self._listen()
         # A batch makes a hundred thousand short-lived tuples and no cycles; looking for those costs a third more.

@@ -9,7 +9,9 @@ import os
 import select
 import signal
 from contextlib import suppress
-from typing import Callable
+from typing import Any, Callable
+
+_NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Orders:
@@ -18,16 +20,23 @@ class Orders:
     def __init__(self) -> None:
         self.stopping = self.reloading = False
         self.wake: Callable[[], None] = lambda: None
+        self._before: dict[signal.Signals, Any] = {}  # handlers, as Python types them
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
 
     def listen(self, *, background: bool = False) -> None:
         """Take SIGTERM and SIGINT as the order to stop, SIGHUP as that to reload, if nohup(1) does not forbid that."""
+        self._before = {number: signal.getsignal(number) for number in _NUMBERS}
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
         if background or signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._stop_without_terminal if _has_terminal() else self.reload)
+
+    def forget(self) -> None:
+        """Let the signals mean again what they meant before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def stop(self, *_signal: object) -> None:
         """End."""

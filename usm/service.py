@@ -36,19 +36,17 @@ def run(path: Optional[str], clock: Callable[[], datetime], hint: str, *, verbos
     logs.to_stderr(logging.DEBUG if verbose else logging.INFO, [last])
     loaded = load(path)
     _refuse_root(loaded)
-    monitor = Monitor(
-        printing(loaded),
-        clock,
-        random.random,
-        orders,
-        Supervisor(os.environ, os.getpid()),
-        load=lambda: printing(load(path)),
-        last=last,
-    )
+    orders.listen()  # before the lock tells others whom to signal
+    supervisor = Supervisor(os.environ, os.getpid())
+    shown, again = printing(loaded), lambda: printing(load(path))
+    try:
+        monitor = Monitor(shown, clock, random.random, orders, supervisor, load=again, last=last)
+    except BaseException:
+        orders.forget()  # Ctrl-C ends whatever is done instead
+        raise
     if not loaded.notify:
         text = "no channel is configured, so messages are printed here. %s"
         log.info(text, hint.format(path=loaded.path or config.DEFAULT_PATH))
-    orders.listen()
     monitor.run()
 
 
@@ -75,10 +73,9 @@ def start(
 
     def build(last: logs.Last) -> Monitor:
         orders = Orders()
+        orders.listen(background=True)  # before the lock tells others whom to signal
         supervisor = Supervisor(os.environ, process, forked=True)
-        made = Monitor(loaded, clock, random.random, orders, supervisor, load=lambda: load(path), last=last)
-        orders.listen(background=True)
-        return made
+        return Monitor(loaded, clock, random.random, orders, supervisor, load=lambda: load(path), last=last)
 
     from usm import daemon  # noqa: PLC0415 - older versions of what it needs take long to import
 
