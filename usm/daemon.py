@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Callable, NoReturn
 
 from daemon import DaemonContext
+from daemon import daemon as library
 
 from usm import logs
 from usm.errors import UsmError
@@ -105,6 +106,9 @@ def _background(build: Callable[[Last], Monitor], pidfile: str, write_end: int) 
 
 
 def _context(kept: int, nothing: io.RawIOBase) -> DaemonContext:
+    # It would set the user and group that the process has already, and has no option not to: a hardened unit forbids
+    # setuid(2), and older versions of systemd can't be told to answer it with success.
+    library.change_process_owner = lambda *_ids, **_options: None
     return DaemonContext(
         detach_process=True,
         umask=0o027,

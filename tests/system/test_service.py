@@ -148,7 +148,7 @@ class Service:
             assert self.told() == events, self.said()
 
 
-@pytest.fixture(params=["bookworm", "trixie"])
+@pytest.fixture(params=["bullseye", "bookworm", "trixie"])
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """Return the service on a booted machine of each release that is tried live."""
     reason = Machine.missing()
