@@ -237,7 +237,7 @@ def test_root_does_not_write_what_the_service_could_not_open(place: Place) -> No
     """Where the state is another user's, root is told how to become him."""
     (place.path / "state").mkdir()
     os.chown(place.path / "state", 65534, 65534)
-    for verb in ("start", "run"):
+    for verb in ("start", "run", "restart"):
         code, _, err = place.usm(verb)
         assert code == 1
         assert f"{place.path}/state belongs to nobody, who runs the service" in err

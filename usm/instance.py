@@ -52,7 +52,7 @@ def running(state: str) -> Optional[int]:
 def holder(path: str) -> Optional[int]:
     """Return the process number that the holder of a locked file wrote into it; None where nobody holds it."""
     try:
-        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -1,5 +1,6 @@
 """Become the user who runs the service: what he may not read or write, the service may not.
 
+Root also does so before it opens the service's own files: who has taken the service over must not lead root anywhere.
 There is no way back: what is looked at afterwards is looked at by a process that is not root's any more.
 """
 

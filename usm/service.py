@@ -35,7 +35,7 @@ def run(path: Optional[str], clock: Callable[[], datetime], hint: str, *, verbos
     last, orders = logs.Last(), Orders()
     logs.to_stderr(logging.DEBUG if verbose else logging.INFO, [last])
     loaded = load(path)
-    _refuse_root(loaded)
+    refuse_root(loaded)
     orders.listen()  # before the lock tells others whom to signal
     supervisor = Supervisor(os.environ, os.getpid())
     shown, again = printing(loaded), lambda: printing(load(path))
@@ -61,7 +61,7 @@ def start(
 ) -> int:
     """Watch in the background; return when that is so."""
     loaded = load(path)
-    _refuse_root(loaded)
+    refuse_root(loaded)
     already = running(loaded.state)
     if already is not None:
         raise ServiceError(
@@ -141,7 +141,7 @@ def reload(path: Optional[str], tell: Callable[[str], None]) -> None:
     tell(f"reloaded by process {number}")
 
 
-def _refuse_root(loaded: config.Config) -> None:
+def refuse_root(loaded: config.Config) -> None:
     """Keep root from making files that the service, which is another user's, could not open any more."""
     directory = os.path.dirname(loaded.state)
     try:

@@ -66,19 +66,23 @@ def stop(options: argparse.Namespace) -> int:
     """End the monitor that runs, in the background or not; a broken configuration does not keep it alive."""
     loaded, problems = service.glance(_path(options))
     _complain(problems)
+    become_owner(os.path.dirname(loaded.state))
     service.stop(loaded.state, _print)
     return OK
 
 
 def restart(options: argparse.Namespace) -> int:
     """End the monitor that runs, and start another one: with a configuration that can be used only."""
-    service.stop(service.load(_path(options)).state, _print)
+    loaded = service.load(_path(options))
+    service.refuse_root(loaded)  # before anything is stopped
+    service.stop(loaded.state, _print)
     return start(options)
 
 
 def reload(options: argparse.Namespace) -> int:
     """Let the monitor that runs take its configuration anew."""
     try:
+        become_owner(os.path.dirname(service.glance(_path(options))[0].state))
         service.reload(_path(options), _print)
     except ConfigError:
         say("not reloaded: the monitor goes on as it was")
@@ -159,6 +163,7 @@ def test(options: argparse.Namespace) -> int:
 def sessions(options: argparse.Namespace) -> int:
     """Show who is on."""
     loaded = config.load(options.config)
+    become_owner(os.path.dirname(os.path.abspath(loaded.state)))
     store = _open_for_reading(loaded.state)
     found = store.sessions(everything=options.all) if store else []
     zone = local_zone()
@@ -172,6 +177,7 @@ def sessions(options: argparse.Namespace) -> int:
 def outbox(options: argparse.Namespace) -> int:
     """Show what waits to be sent or was given up; send it again; or forget it."""
     loaded = config.load(options.config)
+    become_owner(os.path.dirname(os.path.abspath(loaded.state)))
     if options.action == "list":
         store = _open_for_reading(loaded.state)
         states = tuple(options.state.split(",")) if options.state else (WAITING, PENDING, DEAD)
@@ -205,6 +211,7 @@ def status(options: argparse.Namespace) -> int:
     """Show how the monitor and each channel does, also beside a configuration that can't be used."""
     loaded, problems = service.glance(_path(options))
     _complain(problems)
+    become_owner(os.path.dirname(loaded.state))
     store = _open_for_reading(loaded.state)
     if store is None:
         return CONFIGURATION if problems else FAILED
