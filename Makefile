@@ -12,7 +12,7 @@ CONFIG := /etc/$(NAME)
 MODULES := usm usm/core usm/core/programs usm/sources usm/channels usm/transport
 KILLS ?= 200
 
-.PHONY: help deps build run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
+.PHONY: help deps build deb run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -25,6 +25,12 @@ $(VENV)/.ready: pyproject.toml .ci/system-packages
 
 build: deps ## a wheel and a source archive in dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+deb: ## a Debian package in dist/, built from what is committed; needs debhelper, dh-python and git
+	rm -rf build/deb && mkdir -p build/deb/$(NAME) dist
+	git archive HEAD | tar -x -C build/deb/$(NAME)
+	cd build/deb/$(NAME) && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b
+	cp build/deb/*.deb dist/
 
 run: deps ## watch this machine and print to the terminal; without a log, play a recorded day
 	@$(BIN)/usm run --or-demo
