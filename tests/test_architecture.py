@@ -77,7 +77,7 @@ LAW = {
     "usm.trial": Law((*CORE, *ERRORS, "usm.deliver"), PURE),
     "usm.status": Law((*CORE, *ERRORS, "usm.outbox", "usm.store"), PURE),
     "usm.replay": Law((*CORE, *ERRORS, *SOURCES, "usm.ingest", "usm.store"), PURE | FILES),
-    "usm.metrics": Law((*CORE, "usm.status"), PURE),
+    "usm.metrics": Law((*CORE, "usm.outbox", "usm.status"), PURE),
     "usm.demo": Law(
         (*CORE, *ERRORS, *CHANNELS, "usm.store", "usm.ingest", "usm.deliver", "usm.transport"), PURE | FILES
     ),
@@ -100,7 +100,7 @@ LAW = {
     "usm.supervisor": Law((), PURE | FILES | {"socket"}),  # a datagram to systemd, on this machine
     "usm.listener": Law(  # a socket that others connect to, on this machine
         (*ERRORS, "usm", "usm.metrics", "usm.status", "usm.store"),
-        PURE | {"http.server", "logging", "socket", "threading"},
+        PURE | FILES | {"socket", "threading"},
     ),
     "usm.workers": Law(
         (*CORE, "usm.config", "usm.deliver", "usm.host", "usm.store", "usm.transport"), PURE | FILES | PROCESS

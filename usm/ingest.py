@@ -128,8 +128,7 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
         tx.add_failures(failures)
         asked = any(r.wants_failures for r in watch.routes)
         tx.count("lines", by=batch.data.count(b"\n"))
-        for event in told:
-            tx.count("events", event.kind)
+        _count(tx, told)
         failed_times = sum(times for failure in failures for *_, times in failure.who)
         if failed_times:
             tx.count("events", model.FAILED, by=failed_times)
@@ -174,8 +173,14 @@ def compare(
             tx.put(session._replace(person=person, comment=comment))
             if login.time >= since:
                 told.append(login._replace(person=person, comment=comment))
+        _count(tx, told)
         tx.watched(source, now)
         return _tell(tx, told, watch, now), look
+
+
+def _count(tx: Transaction, events: Iterable[Event]) -> None:
+    for event in events:
+        tx.count("events", event.kind, by=event.count)
 
 
 def _boot_of(event: Event, host: Host) -> Optional[str]:

@@ -1,22 +1,28 @@
 """Status → what Prometheus reads: the text format 0.0.4, for a textfile collector or the monitor's own listener.
 
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/ ; names: https://prometheus.io/docs/practices/naming/
-Counters are kept in the state file, in the transactions that they count: they survive restarts.
+Counters are kept in the state file, in the transactions that they count: they survive restarts. Those whose labels are
+known begin with 0, because Prometheus sees no increase in the first sample of a series.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from usm.core.message import DEAD, FAILING, FAULT, PENDING, WAITING, WORKS
+from usm.core.message import DEAD, FAILING, FAULT, GROUPED, PENDING, SENT, SUPPRESSED, WAITING, WORKS
+from usm.core.model import KINDS
+from usm.core.programs import PROGRAMS
+from usm.outbox import DEFERRED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from usm.status import Status
 
 Labels = tuple[str, ...]
+OUTCOMES = (SENT, DEFERRED, DEAD, GROUPED, SUPPRESSED)
+_TAGS = tuple(tag for program in PROGRAMS if any(row.hint for row in program.rows) for tag in program.tags)
 
 
 class Family(NamedTuple):
@@ -74,16 +80,24 @@ def prometheus(status: Status, now: datetime) -> str:
     lines = []
     for family in FAMILIES:
         lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.type}"]
-        if family.counter:
-            counted = {key[1:]: value for key, value in status.counters.items() if key[0] == family.counter}
-            samples: Iterable[tuple[Labels, float]] = (counted or ({(): 0} if not family.labels else {})).items()
-        else:
-            samples = gauges[family.name]
+        samples = _counted(status, family.counter) if family.counter else gauges[family.name]
         lines += [f"{family.name}{_labels(family.labels, values)} {value:.15g}" for values, value in samples]
     return "\n".join(lines) + "\n"
 
 
-def _gauges(status: Status, now: datetime) -> Mapping[str, list[tuple[Labels, float]]]:
+def _counted(status: Status, counter: str) -> Sequence[tuple[Labels, float]]:
+    known: Mapping[str, list[Labels]] = {
+        "lines": [()],
+        "events": [(kind,) for kind in KINDS],
+        "unrecognised": [(tag,) for tag in _TAGS],
+        "deliveries": [(c.name, outcome) for c in status.channels for outcome in OUTCOMES],
+    }
+    counted = dict.fromkeys(known.get(counter, ()), 0)
+    counted.update((key[1:], value) for key, value in status.counters.items() if key[0] == counter)
+    return list(counted.items())
+
+
+def _gauges(status: Status, now: datetime) -> Mapping[str, Sequence[tuple[Labels, float]]]:
     def at(time: datetime | None) -> list[tuple[Labels, float]]:
         return [] if time is None else [((), time.timestamp())]
 
@@ -117,4 +131,5 @@ def _labels(names: Labels, values: Labels) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    encodable = value.encode("utf-8", "backslashreplace").decode()
+    return encodable.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -212,7 +212,7 @@ class Monitor:
 
     def _listen(self) -> None:
         if self._listener is None and self._config.metrics is not None:
-            from usm.listener import Listener  # noqa: PLC0415 - 20 ms and 2 MB for what few ask for
+            from usm.listener import Listener  # noqa: PLC0415 - few ask for it
 
             self._listener = Listener(self._config.state, self._clock)
         if self._listener is not None:
