@@ -1,13 +1,18 @@
-"""What several test files need: routes and slots without rules, and the alert in a delivery."""
+"""What several test files need: routes, slots, the alert in a delivery; another user, and a place that he may enter."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usm.core.message import PENDING, Alert
 from usm.core.route import Route, Slot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from usm.outbox import Delivery
@@ -27,3 +32,26 @@ def alert_of(delivery: Delivery) -> Alert:
     """Return the alert that a delivery is about."""
     assert isinstance(delivery.message, Alert)
     return delivery.message
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Be a user without rights for a while."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setresgid(65534, 65534, 0)
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+
+
+@contextmanager
+def open_place() -> Iterator[Path]:
+    """Give a directory that everybody may enter: pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        yield Path(path)

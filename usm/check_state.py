@@ -11,11 +11,13 @@ from usm.check_source import AHEAD, ahead
 from usm.core.message import DEAD, PENDING
 from usm.errors import StoreError
 from usm.finding import FAIL, OK, SERVICE, WARN, Finding, size, span
+from usm.outbox import Outbox
 from usm.sources import rights
 from usm.status import Status, status, unhealthy
 from usm.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from usm.config import Config
@@ -31,6 +33,7 @@ def state(config: Config, now: datetime, *, running: bool) -> list[Finding]:
     try:
         store = Store(path, readonly=True)
         store.check()
+        since = Outbox(store).queued((PENDING,))
         found = status(store, [n.name for n in config.notify], running=running)
         store.close()
     except StoreError as error:
@@ -38,7 +41,7 @@ def state(config: Config, now: datetime, *, running: bool) -> list[Finding]:
     findings = [_file(path), _monitor(found, now, running=running)]
     if found.watched is not None and found.watched - now > AHEAD:
         findings.append(ahead("the monitor's last note in the state file", found.watched, now))
-    return findings + _messages(found, now)
+    return findings + _messages(found, since, now)
 
 
 def _absent(path: str) -> Finding:
@@ -67,16 +70,17 @@ def _monitor(found: Optional[Status], now: datetime, *, running: bool) -> Findin
     return OK, f"monitor: running{until}"
 
 
-def _messages(found: Status, now: datetime) -> list[Finding]:
+def _messages(found: Status, since: Mapping[str, datetime], now: datetime) -> list[Finding]:
     """Name the channels with messages that wait too long, and those that were given up."""
     findings = []
     for channel in found.channels:
         waiting, dead = channel.deliveries.get(PENDING, 0), channel.deliveries.get(DEAD, 0)
-        if waiting and channel.queued is not None and now - channel.queued > PATIENCE:
-            text = f"outbox: {waiting} for {channel.name}, the oldest waits for {span(now - channel.queued)}"
+        age = now - since.get(channel.name, now)
+        if age > PATIENCE:
+            text = f"outbox: {waiting} for {channel.name} not delivered yet, the oldest for {span(age)}"
             why = f": {channel.code}: {channel.detail}" if channel.code else ""
-            findings.append((WARN, f"{text}{why}; see: usm outbox"))
+            findings.append((WARN, f"{text}{why}; see them: usm outbox"))
         if dead:
-            text = f"outbox: {dead} for {channel.name} given up; see: usm outbox"
-            findings.append((WARN, f"{text}; then usm outbox retry, or usm outbox drop ID"))
+            text = f"outbox: {dead} for {channel.name} given up; see them: usm outbox"
+            findings.append((WARN, f"{text}; then usm outbox retry ID, or usm outbox drop ID"))
     return findings

@@ -192,11 +192,11 @@ class Outbox:
                 found.setdefault(name, {})[state] = count
         return found
 
-    def queued(self) -> dict[str, datetime]:
+    def queued(self, states: Sequence[str] = (PENDING, WAITING)) -> dict[str, datetime]:
         """Return for each channel since when its oldest message waits."""
-        sql = f"SELECT channel, min(queued) FROM outbox WHERE state IN ('{PENDING}', '{WAITING}') GROUP BY 1"  # noqa: S608 - constants
+        sql = f"SELECT channel, min(queued) FROM outbox WHERE state IN ({_marks(states)}) GROUP BY 1"  # noqa: S608 - constants
         with self._store.reading() as db:
-            return {name: time_of(time) for name, time in db.execute(sql)}
+            return {name: time_of(time) for name, time in db.execute(sql, states)}
 
     def deliveries(self, states: Sequence[str] = (WAITING, PENDING, DEAD)) -> list[Delivery]:
         """Return what waits in the outbox or was given up, oldest first."""
