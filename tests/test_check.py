@@ -13,6 +13,7 @@ import pytest
 from usm import clock
 from usm.channels.console import Console
 from usm.check import check
+from usm.check_sshd import Sshd
 from usm.config import Config, Notify
 from usm.core.route import Route
 from usm.finding import FAIL, OK, WARN, Finding
@@ -43,7 +44,7 @@ def configured(place: Path, **settings: object) -> Config:
 
 def look(config: Config) -> list[Finding]:
     """Return all findings, beside a monitor that runs."""
-    return check(config, NOW, running=True)
+    return check(config, NOW, running=True, sshd=Sshd())
 
 
 def about(topic: str, config: Config) -> list[tuple[str, str]]:
@@ -69,7 +70,7 @@ def nobody() -> Iterator[None]:
 def test_everything_in_order_is_said_so(place: Path) -> None:
     """From the configuration to the channels, in this order; nothing is made."""
     notify = (Notify("terminal", "console", Console(), (), Route("terminal")),)
-    found = check(configured(place, path="/etc/x.yaml", notify=notify), NOW, running=True, user="usm")
+    found = check(configured(place, path="/etc/x.yaml", notify=notify), NOW, running=True, sshd=Sshd(), user="usm")
     assert found[:4] == [
         (OK, "user: checked as usm, who runs the service"),
         (OK, "configuration: /etc/x.yaml"),

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from usm.config import Config, Notify
 
 
-def check(config: Config, now: datetime, *, running: bool, user: Optional[str] = None) -> list[Finding]:
+def check(
+    config: Config, now: datetime, *, running: bool, sshd: check_sshd.Sshd, user: Optional[str] = None
+) -> list[Finding]:
     """Look at everything on this machine; send nothing and change nothing.
 
-    `user`: as whom that is done, where root became the service's user for it.
+    `user`: as whom that is done, where root became the service's user for it. `sshd`: what root has read before.
     """
     source, log_file = check_source.source(config, now)
     return [
@@ -28,7 +30,7 @@ def check(config: Config, now: datetime, *, running: bool, user: Optional[str] =
         *_configuration(config),
         *source,
         *check_machine.clock(),
-        *check_sshd.sshd(check_sshd.inspect(), log_file),
+        *check_sshd.sshd(sshd, log_file),
         check_machine.processes(Presence()),
         *check_machine.disk(os.path.dirname(os.path.abspath(config.state))),
         *check_state.state(config, now, running=running),

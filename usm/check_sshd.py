@@ -12,6 +12,7 @@ from typing import NamedTuple, Optional
 from usm.finding import OK, WARN, Finding
 
 CONFIG = "/etc/ssh/sshd_config"
+PLACES = ("/usr/sbin/sshd", "/usr/local/sbin/sshd")  # on no user's PATH but root's
 _SILENT = ("QUIET", "FATAL", "ERROR")  # logins are written at INFO
 _FACILITIES = ("AUTH", "AUTHPRIV")  # what syslog daemons write into the authentication log
 _LINE = re.compile(r"""\s*(?P<key>[A-Za-z]+)(?:\s*=\s*|\s+)"?(?P<value>[^"#]*?)"?\s*(?:#.*)?""")
@@ -32,9 +33,7 @@ class Sshd(NamedTuple):
 
 def inspect(config: str = CONFIG) -> Sshd:
     """Look for sshd and read its settings; some systems let only root do that."""
-    path = shutil.which("sshd") or next(
-        (p for p in ("/usr/sbin/sshd", "/usr/local/sbin/sshd") if os.path.exists(p)), None
-    )
+    path = shutil.which("sshd") or next(filter(os.path.exists, PLACES), None)
     if path is None:
         return Sshd()
     found: dict[str, tuple[str, str]] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Optional
 
 from usm import check, config, metrics, replay, report, service
 from usm import status as stand
+from usm.check_sshd import inspect
 from usm.clock import now
 from usm.core.message import DEAD, PENDING, STATES, WAITING
 from usm.core.model import KINDS
@@ -119,9 +120,10 @@ def check_all(options: argparse.Namespace) -> int:
     """Say what works and what does not, and what to do about it; as the user who runs the service."""
     usual, _ = service.glance(_path(options))
     alive = running(usual.state) is not None  # asked as root: the lock's file may be the service's own
+    sshd = inspect()  # on some systems its settings are root's alone
     user = become_owner(os.path.dirname(usual.state))
     loaded = config.load(_path(options))
-    findings = check.check(loaded, now(), running=alive, user=user)
+    findings = check.check(loaded, now(), running=alive, sshd=sshd, user=user)
     if options.online:
         findings += [_online(n, loaded.language) for n in loaded.notify if n.type != "console"]
     for level, text in findings:
