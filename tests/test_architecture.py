@@ -89,7 +89,8 @@ LAW = {
     "usm.check_machine": Law(("usm.finding", "usm.system"), PURE | FILES | {"subprocess"}),
     "usm.check_sshd": Law(("usm.finding",), PURE | FILES | {"glob", "subprocess"}),
     "usm.check_state": Law(
-        (*CORE, *ERRORS, *SOURCES, "usm.check_*", "usm.config", "usm.finding", "usm.status", "usm.store"), PURE | FILES
+        (*CORE, *ERRORS, *SOURCES, "usm.check_*", "usm.config", "usm.finding", "usm.outbox", "usm.status", "usm.store"),
+        PURE | FILES,
     ),
     "usm.check": Law(("usm", "usm.check_*", "usm.config", "usm.finding", "usm.system"), PURE | FILES),
     # the running monitor

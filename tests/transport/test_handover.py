@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,12 +37,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take a message; look around."""
         self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        for path in Path("/proc").glob("[0-9]*/*"):
-            if path.name in ("cmdline", "environ"):
-                try:
-                    self.server.seen += path.read_bytes()
-                except OSError:
-                    continue
+        for number in filter(str.isdigit, os.listdir("/proc")):  # any of them may end meanwhile
+            for name in ("cmdline", "environ"):
+                with suppress(OSError):
+                    self.server.seen += Path("/proc", number, name).read_bytes()
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
