@@ -129,6 +129,10 @@ class Worker:
         self._stopped = until or self._clock()
         self._wake.set()
 
+    def close(self) -> None:
+        """Let go of the store."""
+        self._outbox.close()
+
     def run(self) -> None:
         """Deliver until stopped."""
         while True:

@@ -71,6 +71,10 @@ class Outbox:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def close(self) -> None:
+        """Let go of the store, for who alone has it."""
+        self._store.close()
+
     def first(self, channel: str) -> Optional[Delivery]:
         """Return the oldest pending delivery of a channel, an urgent one if there is any; due or not."""
         sql = f"{_DELIVERY} WHERE channel = ? AND state = '{PENDING}' ORDER BY urgent DESC, o.id LIMIT 1"

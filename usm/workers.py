@@ -107,6 +107,7 @@ def deliver(worker: Worker, transport: Transport, before: Sequence[threading.Thr
         transport.prepare()
         worker.run()
         transport.close()
+        worker.close()
     except BrokenPipeError:  # `usm run | head`: nobody reads any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         os.kill(os.getpid(), signal.SIGTERM)
