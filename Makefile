@@ -11,8 +11,11 @@ SHARE := $(PREFIX)/share
 CONFIG := /etc/$(NAME)
 MODULES := usm usm/core usm/core/programs usm/sources usm/channels usm/transport
 KILLS ?= 200
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' usm/__init__.py)
+# A pyenv or a virtual environment on the PATH would leave its mark in a package.
+SYSTEM := /usr/sbin:/usr/bin:/sbin:/bin
 
-.PHONY: help deps build deb run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
+.PHONY: help deps build deb rpm repo package-test bump run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -26,11 +29,32 @@ $(VENV)/.ready: pyproject.toml .ci/system-packages
 build: deps ## a wheel and a source archive in dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
-deb: ## a Debian package in dist/, built from what is committed; needs debhelper, dh-python and git
-	rm -rf build/deb && mkdir -p build/deb/$(NAME) dist
-	git archive HEAD | tar -x -C build/deb/$(NAME)
-	cd build/deb/$(NAME) && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b
+# What is packaged is what is committed; of an unpacked source archive, what is there.
+define export
+rm -rf $(1) && mkdir -p $(1) dist
+if git rev-parse --git-dir >/dev/null 2>&1; then git archive HEAD; else tar -c --exclude=./build --exclude=./dist .; fi \
+  | tar -x -C $(1)
+endef
+
+deb: ## a Debian package in dist/; needs debhelper and dh-python
+	$(call export,build/deb/$(NAME))
+	cd build/deb/$(NAME) && PATH=$(SYSTEM) dpkg-buildpackage -us -uc
 	cp build/deb/*.deb dist/
+
+# --nodeps: what it needs may be another system's packages. The source package by itself and from here, because the
+# place where it was made would be written into it, and what it is into the other.
+rpm: ## an RPM and its source package in dist/; needs rpmbuild and pip
+	$(call export,build/rpm/$(NAME)-$(VERSION))
+	mkdir -p build/rpm/SOURCES
+	tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u=rwX,go=rX -C build/rpm $(NAME)-$(VERSION) | gzip -n \
+	  > build/rpm/SOURCES/$(NAME)-$(VERSION).tar.gz
+	$(PYTHON) -m pip --quiet --disable-pip-version-check download --no-deps --only-binary=:all: --require-hashes \
+	  --dest build/rpm/SOURCES --requirement rpm/vendor.txt
+	cp build/rpm/$(NAME)-$(VERSION)/rpm/$(NAME).spec build/rpm/
+	chmod 644 build/rpm/SOURCES/* build/rpm/$(NAME).spec && touch --date=@0 build/rpm/SOURCES/* build/rpm/$(NAME).spec
+	cd build/rpm && PATH=$(SYSTEM) rpmbuild --quiet --nodeps -D '_topdir .' -bs $(NAME).spec
+	PATH=$(SYSTEM) rpmbuild --quiet --nodeps -D '_topdir $(CURDIR)/build/rpm' -bb build/rpm/$(NAME).spec
+	cp build/rpm/RPMS/noarch/*.rpm build/rpm/SRPMS/*.rpm dist/
 
 run: deps ## watch this machine and print to the terminal; without a log, play a recorded day
 	@$(BIN)/usm run --or-demo
