@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' usm/__init__.py)
 # A pyenv or a virtual environment on the PATH would leave its mark in a package.
 SYSTEM := /usr/sbin:/usr/bin:/sbin:/bin
 
-.PHONY: help deps build deb rpm repo package-test bump run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
+.PHONY: help deps build deb rpm repo bump package-test run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -55,6 +55,14 @@ rpm: ## an RPM and its source package in dist/; needs rpmbuild and pip
 	cd build/rpm && PATH=$(SYSTEM) rpmbuild --quiet --nodeps -D '_topdir .' -bs $(NAME).spec
 	PATH=$(SYSTEM) rpmbuild --quiet --nodeps -D '_topdir $(CURDIR)/build/rpm' -bb build/rpm/$(NAME).spec
 	cp build/rpm/RPMS/noarch/*.rpm build/rpm/SRPMS/*.rpm dist/
+
+repo: ## a signed apt and a signed dnf/zypper repository of dist/ in dist/repo: KEY= of gpg's, URL= where it will be
+	@[ -n "$(KEY)" ] || { echo 'make repo KEY=...: say who signs; docs/publishing.md tells how to make a key' >&2; exit 2; }
+	.ci/repository dist dist/repo '$(KEY)' '$(or $(URL),file:$(CURDIR)/dist/repo)'
+
+bump: ## give the program and its packages the version NEW=
+	@[[ "$(NEW)" =~ ^[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo 'make bump NEW=1.2.3' >&2; exit 2; }
+	.ci/bump '$(NEW)'
 
 run: deps ## watch this machine and print to the terminal; without a log, play a recorded day
 	@$(BIN)/usm run --or-demo
