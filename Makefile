@@ -58,7 +58,7 @@ rpm: ## an RPM and its source package in dist/; needs rpmbuild and pip
 
 repo: ## a signed apt and a signed dnf/zypper repository of dist/ in dist/repo: KEY= of gpg's, URL= where it will be
 	@[ -n "$(KEY)" ] || { echo 'make repo KEY=...: say who signs; docs/publishing.md tells how to make a key' >&2; exit 2; }
-	.ci/repository dist dist/repo '$(KEY)' '$(or $(URL),file:$(CURDIR)/dist/repo)'
+	.ci/repository dist dist/repo '$(KEY)' '$(or $(URL),file://$(CURDIR)/dist/repo)'
 
 bump: ## give the program and its packages the version NEW=
 	@[[ "$(NEW)" =~ ^[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo 'make bump NEW=1.2.3' >&2; exit 2; }
@@ -96,6 +96,10 @@ kill-test: deps ## 1,000 SIGKILLs at random moments (the ordinary run has 200)
 	USM_KILLS=1000 $(BIN)/pytest tests/test_kill.py
 system-test: deps ## real sshd, and booted Debian 12 and 13 (needs root); skipping is failing
 	USM_REQUIRE_SYSTEM=1 $(BIN)/pytest tests/system
+
+package-test: deps ## build, sign, install, upgrade and remove the packages in booted systems (needs root)
+	.ci/system-packages packages
+	$(BIN)/pytest tests/packages
 
 record: deps ## make the recordings in tests/data anew (needs root; some 5 minutes)
 	$(BIN)/python -m tests.system.record && $(BIN)/python -m tests.system.record machines

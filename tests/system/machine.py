@@ -137,10 +137,10 @@ def mirror() -> str:
     return next(address for address in found if "security" not in address)
 
 
-def base(suite: str) -> Path:
-    """Return the directory of a release, made now if it is missing."""
+def base(suite: str, wanted: Sequence[str] = PACKAGES) -> Path:
+    """Return the directory of a release with these packages, made now if it is missing."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    packages = ",".join([*PACKAGES, DOAS.get(suite, "opendoas")])
+    packages = ",".join([*wanted, DOAS.get(suite, "opendoas")])
     place = CACHE / f"{suite}-{zlib.crc32(packages.encode()):08x}"
     with (CACHE / f"{suite}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -205,6 +205,8 @@ class Terminal(Dialogue):
 class Machine(Clients):
     """A booted Debian, between `with` and its end."""
 
+    packages: Sequence[str] = PACKAGES
+
     def __init__(self, suite: str = "bookworm") -> None:
         super().__init__()
         self.suite = suite
@@ -226,7 +228,7 @@ class Machine(Clients):
 
     def start(self) -> None:
         """Dress the pristine release for the laboratory and boot it."""
-        self._base = base(self.suite)
+        self._base = base(self.suite, self.packages)
         self._make_clients()
         self._prepare()
         self.boot()

@@ -1,0 +1,135 @@
+"""The .deb as its user has it: from a signed repository into booted Debian systems, by their apt and systemd."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.packages.conftest import NEW, NEWS, OLD, Operator, Web
+from tests.system.clients import until
+from tests.system.machine import Machine
+from tests.system.service import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.packages.conftest import Built
+
+APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y")
+KEEP = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+INSTALL = (*APT, "install", NAME)
+# What a purge leaves of the name, and who else keeps it: apt what it fetched, systemd its notes of units.
+OTHERS = ("/var/lib/apt/lists/", "/var/cache/apt/", "/var/log/", "/usr/share/keyrings/", "/etc/apt/")
+
+
+@pytest.fixture(params=["bullseye", "bookworm", "trixie"])
+def operator(request: pytest.FixtureRequest, built: Built) -> Iterator[tuple[Operator, Web]]:
+    """Return an operator of a machine that gets its packages from our repository only."""
+    with Machine(request.param) as machine:
+        web, person = Web(machine, built), Operator(machine)
+        machine.run("sh", "-c", "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
+        source = built.repositories / "old"
+        for place, name in (("usr/share/keyrings", f"{NAME}.gpg"), ("etc/apt/sources.list.d", f"{NAME}.sources")):
+            machine.file(place).mkdir(parents=True, exist_ok=True)
+            machine.file(f"{place}/{name}").write_bytes((source / name).read_bytes())
+        yield person, web
+        person.close()
+        web.close()
+
+
+def test_from_the_first_install_to_the_purge(operator: tuple[Operator, Web]) -> None:
+    """Refuse what is wrongly signed; install, configure, upgrade, remove, install again, purge."""
+    person, web = operator
+    _refuses(person, web)
+    machine = person.machine
+
+    # Installed and nothing configured: it runs at once, records, and says how to be told.
+    person.must(*APT, "update")
+    person.must(*INSTALL)
+    assert person.show("ActiveState") == "active"
+    assert person.must("systemctl", "is-enabled", NAME) == "enabled\n"
+    person.pid()
+    assert person.must("stat", "-c", "%U:%G %a", f"/etc/{NAME}/config.yaml") == "root:usm 640\n"
+    first = machine.connect("bob", "key", "203.0.113.91")
+    until(lambda: [session[0] for session in person.sessions()] == ["bob"], "the session")
+    assert "channels: none, so nobody is told; add one under `notify:`" in person.do("usm", "check")[1]
+    assert "notify:" in person.must("usm", "status")
+
+    # With a channel, Feishu hears of the next login, and of the end of the first.
+    person.add_feishu()
+    person.receive()
+    person.must("systemctl", "reload", NAME)
+    second = machine.connect("alice", "key", "203.0.113.91")
+    until(lambda: person.told() == [("login", "alice", second.port)], "the message")
+
+    # Upgraded while people come and go: configuration and sessions are kept, and nobody is missed.
+    config = machine.file(f"etc/{NAME}/config.yaml").read_text("utf-8")
+    web.offer("new")
+    person.must(*APT, "update")
+    clients = person.busy(lambda: person.must(*APT, *KEEP, "--only-upgrade", "install", NAME))
+    assert person.must("usm", "--version") == f"{NAME} {NEW}\n"
+    assert person.must("dpkg-query", "--show", NAME) == f"{NAME}\t{NEW}\n"
+    assert machine.file(f"etc/{NAME}/config.yaml").read_text("utf-8") == config
+    assert NEWS in machine.file(f"etc/{NAME}/config.yaml.dpkg-dist").read_text("utf-8")
+    assert person.must("stat", "-c", "%U:%G %a", f"/etc/{NAME}/config.yaml") == "root:usm 640\n"
+    person.pid()
+    second.exit()
+    _recorded(person, [first, second, *clients], still=1)
+
+    # Removed, the state stays; installed again, it goes on where it was: the first session is still on.
+    person.must(*APT, "remove", NAME)
+    assert person.show("ActiveState") in ("inactive", "failed")
+    assert person.do("usm", "--version")[0] != 0
+    assert machine.file(f"var/lib/{NAME}/state.db").exists()
+    third = machine.connect("alice", "key", "203.0.113.91")
+    third.exit()
+    person.must(*INSTALL)
+    assert person.show("ActiveState") == "active"
+    first.exit()
+    _recorded(person, [first, second, third, *clients], still=0)
+
+    # Purged: nothing is left, also not of what ran.
+    person.must(*APT, "purge", NAME)
+    assert person.do("pgrep", "--full", "user-session-monitor")[1] == ""
+    found = person.out("find", "/", "-xdev", "-name", "*user-session-monitor*").splitlines()
+    assert [path for path in found if not path.startswith((*OTHERS, "/run/", "/proc/"))] == []
+    assert not machine.file("usr/bin/usm").exists()
+    assert machine.run("find", "/run", "/etc/systemd", "-name", f"{NAME}*").split() == []
+
+
+def _recorded(person: Operator, clients: list, still: int) -> None:
+    """Wait until each of these is recorded and told once; the first was on before anybody was told."""
+    first, *rest = clients
+    ended = [(c.user, c.port, "disconnected") for c in rest]
+    events = [(kind, c.user, c.port) for c in rest for kind in ("login", "logout")]
+    sessions = sorted([*ended, (first.user, first.port, None if still else "disconnected")], key=str)
+    events += [] if still else [("logout", first.user, first.port)]
+
+    def done() -> bool:
+        time.sleep(0.5)
+        return sorted(person.sessions(), key=str) == sessions and person.told() == sorted(events)
+
+    try:
+        until(done, "the record", 60)
+    except TimeoutError:
+        assert sorted(person.sessions(), key=str) == sessions, person.said()
+        assert person.told() == sorted(events), person.said()
+
+
+def _refuses(person: Operator, web: Web) -> None:
+    """Neither a list of another's, nor one that nobody signed, nor another package than the listed one gets in."""
+    for name, why in (("strange", "NO_PUBKEY"), ("unsigned", "is not signed")):
+        web.offer(name)
+        text = person.refused(*APT, "update")
+        assert why in text or "signature" in text.lower(), text
+        assert "Unable to locate package" in person.refused(*INSTALL)
+    web.offer("old")
+    person.must(*APT, "update")
+    web.offer("altered")
+    text = person.refused(*INSTALL)
+    assert "Hash Sum mismatch" in text or "unexpected size" in text, text
+    assert person.do("dpkg-query", "--show", NAME)[0] != 0
+    assert OLD in person.must("apt-cache", "policy", NAME)
+    web.offer("old")
