@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 import usm
 from tests.system.clients import until
 from tests.system.conftest import LABELS, TITLES
-from tests.system.service import HERE, NAME, PORT, Service
+from tests.system.service import HERE, NAME, PATIENCE, PORT, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,3 +216,23 @@ class Operator(Service):
             ended.set()
             thread.join()
         return clients
+
+    def recorded(self, first: Client, others: list[Client], *, still: bool) -> None:
+        """Wait until each of these is recorded and told once, no more; the first was on before anybody was told."""
+        sessions = [(client.user, client.port, "disconnected") for client in others]
+        sessions.append((first.user, first.port, "" if still else "disconnected"))
+        events = [(kind, client.user, client.port) for client in others for kind in ("login", "logout")]
+        events += [] if still else [("logout", first.user, first.port)]
+
+        def found() -> list[tuple[str, int, str]]:
+            return sorted((user, port, end or "") for user, port, end in self.sessions())
+
+        def done() -> bool:
+            time.sleep(0.5)
+            return found() == sorted(sessions) and self.told() == sorted(events)
+
+        try:
+            until(done, "the record", PATIENCE)
+        except TimeoutError:
+            assert found() == sorted(sessions), self.said()
+            assert self.told() == sorted(events), self.said()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,7 +75,7 @@ def test_from_the_first_install_to_the_purge(operator: tuple[Operator, Web]) -> 
     assert person.must("stat", "-c", "%U:%G %a", f"/etc/{NAME}/config.yaml") == "root:usm 640\n"
     person.pid()
     second.exit()
-    _recorded(person, [first, second, *clients], still=1)
+    person.recorded(first, [second, *clients], still=True)
 
     # Removed, the state stays; installed again, it goes on where it was: the first session is still on.
     person.must(*APT, "remove", NAME)
@@ -88,7 +87,7 @@ def test_from_the_first_install_to_the_purge(operator: tuple[Operator, Web]) -> 
     person.must(*INSTALL)
     assert person.show("ActiveState") == "active"
     first.exit()
-    _recorded(person, [first, second, third, *clients], still=0)
+    person.recorded(first, [second, third, *clients], still=False)
 
     # Purged: nothing is left, also not of what ran.
     person.must(*APT, "purge", NAME)
@@ -97,25 +96,6 @@ def test_from_the_first_install_to_the_purge(operator: tuple[Operator, Web]) -> 
     assert [path for path in found if not path.startswith((*OTHERS, "/run/", "/proc/"))] == []
     assert not machine.file("usr/bin/usm").exists()
     assert machine.run("find", "/run", "/etc/systemd", "-name", f"{NAME}*").split() == []
-
-
-def _recorded(person: Operator, clients: list, still: int) -> None:
-    """Wait until each of these is recorded and told once; the first was on before anybody was told."""
-    first, *rest = clients
-    ended = [(c.user, c.port, "disconnected") for c in rest]
-    events = [(kind, c.user, c.port) for c in rest for kind in ("login", "logout")]
-    sessions = sorted([*ended, (first.user, first.port, None if still else "disconnected")], key=str)
-    events += [] if still else [("logout", first.user, first.port)]
-
-    def done() -> bool:
-        time.sleep(0.5)
-        return sorted(person.sessions(), key=str) == sessions and person.told() == sorted(events)
-
-    try:
-        until(done, "the record", 60)
-    except TimeoutError:
-        assert sorted(person.sessions(), key=str) == sessions, person.said()
-        assert person.told() == sorted(events), person.said()
 
 
 def _refuses(person: Operator, web: Web) -> None:
