@@ -181,7 +181,6 @@ UNMIRRORED = {  # modules without a test file of their own, and where they are t
     "usm.core.programs": "a registry: tests/core/programs/*, test_docs.py",
     "usm.sources": "a registry and a protocol",
     "usm.transaction": "tests/test_store.py, as the other half of the store",
-    "usm.sources.inotify": "tests/sources/test_file.py, with and without inotify",
     "usm.sources.part": "tests/sources/test_file.py and test_file_model.py",
     "usm.sources.trail": "tests/sources/test_file.py and test_file_model.py",
     "usm.sources.rotated": "tests/sources/test_file.py and test_file_model.py",

@@ -157,18 +157,20 @@ class Watcher:
 
     def wait(self, deadline: Optional[float]) -> bool:
         """Return True when there is reason to look again, False at the deadline or after `wake`."""
+        # Both moments are fixed before: what does not matter may change more often than once a second.
+        look = self._monotonic() + BLIND_INTERVAL if self._blind else None
+        nap = look is not None and (deadline is None or look < deadline)
+        end = look if nap else deadline
         while True:
-            left = None if deadline is None else max(0.0, deadline - self._monotonic())
-            nap = self._blind and (left is None or left > BLIND_INTERVAL)
-            seconds = BLIND_INTERVAL if nap else left
-            ready = [fd for fd, _ in self._poll.poll(None if seconds is None else seconds * 1000)]
+            left = None if end is None else max(0.0, end - self._monotonic())
+            ready = [fd for fd, _ in self._poll.poll(None if left is None else left * 1000)]
             if self._wake_read in ready:
                 os.read(self._wake_read, 1 << 16)
                 return False
-            if not ready:
-                return nap
-            if self._any_relevant():
+            if ready and self._any_relevant():
                 return True
+            if not ready or left == 0:
+                return nap
 
     def _any_relevant(self) -> bool:
         # The whole queue is taken, and only names of interest count: a busy directory causes no reading.
