@@ -87,9 +87,8 @@ def test_debian_s_own_trial(built: Built, pristine: Path, tmp_path: Path) -> Non
 
 
 def test_nothing_stays_behind(built: Built, pristine: Path) -> None:
-    """piuparts: installed, removed, purged, and upgraded, in a Debian with nothing but what apt brings with it."""
+    """piuparts: installed, removed and purged, in a Debian with nothing but what apt brings with it."""
     (package,) = built.old.glob("dist/*.deb")
-    (newer,) = built.new.glob("dist/*.deb")
     words = (
         "piuparts",
         "--distribution",
@@ -103,4 +102,3 @@ def test_nothing_stays_behind(built: Built, pristine: Path) -> None:
         [*words, "--basetgz", pristine, package], cwd=HERE, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-5000:]
-    assert newer.exists()
