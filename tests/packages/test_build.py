@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.packages.conftest import HERE, NAME, OLD, run, tree
+from tests.packages.conftest import OLD, run, tree
 from tests.system.machine import CACHE, mirror
+from tests.system.service import HERE, NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def digests(tree: Path) -> dict[str, str]:
 def test_two_builds_give_the_same_bytes(built: Built, tmp_path: Path) -> None:
     """Elsewhere, by somebody with another mask, in another time zone, another day: the same three packages."""
     other = tree(tmp_path / "another-place")
-    run("sh", "-c", "umask 027; exec make deb rpm", cwd=other, TZ="Asia/Tokyo", LANG="C")
+    run("sh", "-c", "umask 027; exec make deb rpm", cwd=other, variables={"TZ": "Asia/Tokyo", "LANG": "C"})
     first = digests(built.old)
     assert sorted(first) == [f"{NAME}-{OLD}-1.noarch.rpm", f"{NAME}-{OLD}-1.src.rpm", f"{NAME}_{OLD}_all.deb"]
     assert digests(other) == first
@@ -56,8 +57,8 @@ def test_the_source_package_is_rebuilt_for_another_python(built: Built, tmp_path
     required = run("rpm", "-qp", "--requires", package).split("\n")
     assert {f"/usr/bin/{python}", f"{python}dist(pyyaml)", f"{python}dist(requests)"} <= set(required)
     assert not [name for name in required if name.startswith(("python3 ", "(python3dist", "/usr/bin/python3 "))]
-    words = ("sh", "-c", f"rpm2cpio {package} | cpio --quiet --to-stdout -i ./usr/bin/{NAME}")
-    assert run(*words).startswith(f"#!/usr/bin/{python} -I\n")
+    launcher = run("sh", "-c", f"rpm2cpio {package} | cpio --quiet --to-stdout -i ./usr/bin/{NAME}")
+    assert launcher.startswith(f"#!/usr/bin/{python} -I\n")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.packages.conftest import NEW, NEWS, OLD, Operator, Web
+from tests.packages.conftest import NEW, NEWS, OLD
+from tests.packages.operator import Operator, Web
 from tests.system.clients import until
 from tests.system.machine import Machine
 from tests.system.service import NAME

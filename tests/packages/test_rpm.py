@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.packages.conftest import NEW, NEWS, OLD, Operator, Web
+from tests.packages.conftest import NEW, NEWS, OLD
 from tests.packages.masquerade import DISTRIBUTIONS, Masquerade
+from tests.packages.operator import Operator, Web
 from tests.system.clients import until
 from tests.system.service import HERE, NAME
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 KEY = f"etc/pki/rpm-gpg/RPM-GPG-KEY-{NAME}"
 # verb: how each tool is told, without questions
-WORDS = {
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "dnf": {
         "refresh": ("dnf", "-y", "makecache", "--refresh"),
         "install": ("dnf", "-y", "install", NAME),
@@ -37,7 +38,9 @@ WORDS = {
 
 
 @pytest.fixture(params=list(DISTRIBUTIONS))
-def operator(request: pytest.FixtureRequest, built: Built, tmp_path: Path) -> Iterator[tuple[Operator, Web]]:
+def operator(
+    request: pytest.FixtureRequest, built: Built, tmp_path: Path
+) -> Iterator[tuple[Masquerade, Operator, Web]]:
     """Return an operator of a machine that knows our repository and its key."""
     with Masquerade(request.param) as machine:
         web, person = Web(machine, built), Operator(machine)
@@ -48,17 +51,16 @@ def operator(request: pytest.FixtureRequest, built: Built, tmp_path: Path) -> It
             machine.file(place).parent.mkdir(parents=True, exist_ok=True)
             machine.file(place).write_bytes((source / name).read_bytes())
         machine.run("rpm", "--import", f"/{KEY}")
-        yield person, web
+        yield machine, person, web
         person.close()
         web.close()
 
 
 def test_from_the_first_install_to_the_erasure(  # noqa: PLR0915 - one boot for all of it
-    operator: tuple[Operator, Web],
+    operator: tuple[Masquerade, Operator, Web],
 ) -> None:
     """Refuse what is wrongly signed; install, start, configure, upgrade, read the log's file too, erase."""
-    person, web = operator
-    machine = person.machine
+    machine, person, web = operator
     words = WORDS[machine.distribution.tool]
     _refuses(person, web, words)
 
