@@ -28,7 +28,20 @@ README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 RECOGNITION = ROOT / "docs" / "recognition.md"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 SAMPLE = ROOT / "usm" / "config.example.yaml"
-OTHER_PROGRAMS = ("apt-get", "systemctl", "rm", "journalctl", "tail")  # what a shell block may call beside make and usm
+# What a shell block may call beside make and usm; the commands that install packages are run by tests/packages.
+OTHER_PROGRAMS = {
+    ".ci/system-packages",
+    "git",
+    "gpg",
+    "journalctl",
+    "rm",
+    "rpmbuild",
+    "rsync",
+    "ssh",
+    "systemctl",
+    "tail",
+}
+OTHER_PROGRAMS |= {"apt", "apt-get", "curl", "dnf", "rpm", "zypper"}
 OLD_ONLY = ("feishu", "enabled")  # keys for the older tool's files: the sample configuration does without them
 LINES = ("Message", "Event", "End reason", "Versions")  # the heads of a program's table
 IN_WORDS = {HINT: "explains an end", DETAIL: "adds to a session"}  # what is never told itself

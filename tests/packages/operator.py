@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable
 
-from tests.packages.conftest import WEB
+from tests.packages.conftest import URL, WEB
 from tests.system.clients import until
 from tests.system.conftest import LABELS, TITLES
 from tests.system.service import HERE, NAME, PATIENCE, PORT, Service
@@ -55,6 +55,17 @@ class Web:
         self._process.wait()
 
 
+QUIETLY = {"apt": "env DEBIAN_FRONTEND=noninteractive apt -y", "dnf": "dnf -y", "zypper": "zypper --non-interactive"}
+
+
+def told_by_the_readme(tool: str) -> list[str]:
+    """Return the commands by which README.md installs the package with this tool, to be run without questions."""
+    found = re.findall(r"^```sh\n(.*?)^```$", (HERE / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (text,) = (block for block in found if f"{tool} install {NAME}\n" in block)
+    lines = text.replace("https://packages.example.com", f"{URL}/current").splitlines()
+    return [re.sub(rf"^{tool}(?= )", QUIETLY[tool], line) for line in lines]
+
+
 class Operator(Service):
     """Who installs the package in a booted machine, and a Feishu that is told."""
 
@@ -80,6 +91,11 @@ class Operator(Service):
             facts = dict(line.split("：", 1) for line in lines)
             found.append((TITLES[title], facts[LABELS["user"]], int(facts[LABELS["source_port"]])))
         return sorted(found)
+
+    def follow(self, lines: list[str]) -> None:
+        """Run commands as they are written."""
+        for line in lines:
+            self.must("sh", "-c", line)
 
     def add_feishu(self) -> None:
         """Add a channel to the configuration as the package brought it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.packages.conftest import NEW, NEWS, OLD
-from tests.packages.operator import Operator, Web
+from tests.packages.operator import Operator, Web, told_by_the_readme
 from tests.system.clients import until
 from tests.system.machine import Machine
 from tests.system.service import NAME
@@ -30,10 +30,6 @@ def operator(request: pytest.FixtureRequest, built: Built) -> Iterator[tuple[Ope
     with Machine(request.param) as machine:
         web, person = Web(machine, built), Operator(machine)
         machine.run("sh", "-c", "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
-        source = built.repositories / "old"
-        for place, name in (("usr/share/keyrings", f"{NAME}.gpg"), ("etc/apt/sources.list.d", f"{NAME}.sources")):
-            machine.file(place).mkdir(parents=True, exist_ok=True)
-            machine.file(f"{place}/{name}").write_bytes((source / name).read_bytes())
         yield person, web
         person.close()
         web.close()
@@ -42,12 +38,13 @@ def operator(request: pytest.FixtureRequest, built: Built) -> Iterator[tuple[Ope
 def test_from_the_first_install_to_the_purge(operator: tuple[Operator, Web]) -> None:
     """Refuse what is wrongly signed; install, configure, upgrade, remove, install again, purge."""
     person, web = operator
-    _refuses(person, web)
     machine = person.machine
+    *keys, update, install = told_by_the_readme("apt")
+    person.follow(keys)
+    _refuses(person, web)
 
     # Installed and nothing configured: it runs at once, records, and says how to be told.
-    person.must(*APT, "update")
-    person.must(*INSTALL)
+    person.follow([update, install])
     assert person.show("ActiveState") == "active"
     assert person.must("systemctl", "is-enabled", NAME) == "enabled\n"
     person.pid()

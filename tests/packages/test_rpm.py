@@ -9,7 +9,7 @@ import pytest
 
 from tests.packages.conftest import NEW, NEWS, OLD
 from tests.packages.masquerade import DISTRIBUTIONS, Masquerade
-from tests.packages.operator import Operator, Web
+from tests.packages.operator import Operator, Web, told_by_the_readme
 from tests.system.clients import until
 from tests.system.service import HERE, NAME
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.packages.conftest import Built
 
-KEY = f"etc/pki/rpm-gpg/RPM-GPG-KEY-{NAME}"
 # verb: how each tool is told, without questions
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "dnf": {
@@ -45,12 +44,7 @@ def operator(
     with Masquerade(request.param) as machine:
         web, person = Web(machine, built), Operator(machine)
         machine.platform(tmp_path)
-        source = built.repositories / "old"
-        where = "etc/zypp/repos.d" if machine.distribution.tool == "zypper" else "etc/yum.repos.d"
-        for place, name in ((KEY, f"{NAME}.asc"), (f"{where}/{NAME}.repo", f"{NAME}.repo")):
-            machine.file(place).parent.mkdir(parents=True, exist_ok=True)
-            machine.file(place).write_bytes((source / name).read_bytes())
-        machine.run("rpm", "--import", f"/{KEY}")
+        machine.run("mkdir", "-p", "/etc/pki/rpm-gpg", "/etc/yum.repos.d", "/etc/zypp/repos.d")
         yield machine, person, web
         person.close()
         web.close()
@@ -62,17 +56,19 @@ def test_from_the_first_install_to_the_erasure(  # noqa: PLR0915 - one boot for 
     """Refuse what is wrongly signed; install, start, configure, upgrade, read the log's file too, erase."""
     machine, person, web = operator
     words = WORDS[machine.distribution.tool]
+    *keys, install, start = told_by_the_readme(machine.distribution.tool)
+    person.follow(keys)
     _refuses(person, web, words)
 
     # Installed, it waits for the administrator, as the presets of these distributions want it.
     person.must(*words["refresh"])
-    person.must(*words["install"])
+    person.follow([install])
     assert person.must("rpm", "--query", NAME) == f"{NAME}-{OLD}-1.noarch\n"
     assert person.do("rpm", "--verify", NAME) == (0, "")
     assert person.do("systemctl", "is-enabled", NAME)[1] == "disabled\n"
     assert person.show("ActiveState") == "inactive"
     assert person.must("id", "-Gn", "usm").split() == ["usm", "adm", "systemd-journal"]
-    person.must("systemctl", "enable", "--now", NAME)
+    person.follow([start])
     person.pid()
     first = machine.connect("bob", "key", "203.0.113.91")
     until(lambda: [session[0] for session in person.sessions()] == ["bob"], "the session")

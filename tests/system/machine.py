@@ -35,6 +35,7 @@ PACKAGES = (
     "libpam-systemd",
     "openssh-server",
     "openssh-client",
+    "curl",
     "rsyslog",
     "python3",
     "python3-yaml",
