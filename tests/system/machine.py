@@ -395,6 +395,11 @@ class Machine(Clients):
 
     # -- reaching in ---------------------------------------------------------------------------------------------
 
+    @property
+    def leader(self) -> int:
+        """Return the pid of the machine's process 1, as this host counts."""
+        return self._leader
+
     def enter(self, *argv: object) -> list[str]:
         """Return the command that runs `argv` in the machine: no login, no unit, no line in a log."""
         names = ["--mount", "--uts", "--ipc", "--net", "--pid"]
