@@ -39,6 +39,8 @@ class Distribution(NamedTuple):
 
     tool: str
     release: str
+    files: dict[str, str]  # its own older names of itself
+    directories: tuple[str, ...]
     log: str
     stub: dict[str, str]
 
@@ -75,13 +77,30 @@ ID_LIKE="suse opensuse"
 VERSION_ID="15.6"
 PRETTY_NAME="openSUSE Leap 15.6"
 """
+DNF = ("/etc/pki/rpm-gpg", "/etc/yum.repos.d")
 DISTRIBUTIONS = {
-    "rocky": Distribution("dnf", ROCKY, "secure", {"python": "3.9.21", **PYTHON3DIST}),
-    "amazon": Distribution("dnf", AMAZON, "", {"python": "3.9.23", **PYTHON3DIST}),
+    "rocky": Distribution(
+        "dnf",
+        ROCKY,
+        {"redhat-release": "Rocky Linux release 9.6 (Blue Onyx)"},
+        DNF,
+        "secure",
+        {"python": "3.9.21", **PYTHON3DIST},
+    ),
+    "amazon": Distribution(
+        "dnf",
+        AMAZON,
+        {"system-release": "Amazon Linux release 2023.8.20250707 (Amazon Linux)"},
+        DNF,
+        "",
+        {"python": "3.9.23", **PYTHON3DIST},
+    ),
     # Its python3 is too old; this is a Leap whose python3 is another, with SUSE's own names for the libraries.
     "leap": Distribution(
         "zypper",
         LEAP,
+        {"SUSE-brand": "openSUSE"},
+        ("/etc/zypp/repos.d",),
         "messages",
         {"python": "3.11.13", "requests": "python3-requests = 2.31", "yaml": "python3-PyYAML = 6.0.1"},
     ),
@@ -100,6 +119,9 @@ class Masquerade(Machine):
     def _prepare(self) -> None:
         super()._prepare()
         self._put("etc/os-release", self.distribution.release.lstrip())
+        for name, text in self.distribution.files.items():
+            self._put(f"etc/{name}", text + "\n")
+        self._path("etc/debian_version").symlink_to("/nonexistent")
         self._put("usr/lib/systemd/system-preset/99-default-disable.preset", PRESET)
         self._put("etc/rpm/macros", "%_dbpath /var/lib/rpm\n")  # Debian's is the home of the user
         self._put("etc/rsyslog.conf", SUSE_LOGGING)  # Debian's own log is not there
@@ -116,6 +138,7 @@ class Masquerade(Machine):
         subprocess.run(words, check=True, capture_output=True)
         (package,) = (place / "RPMS/noarch").glob("platform-*.rpm")
         self.file("root/platform.rpm").write_bytes(package.read_bytes())
+        self.run("mkdir", "-p", *self.distribution.directories)
         self.run("rpm", "--initdb")
         self.run("rpm", "--install", "/root/platform.rpm")
         self.run("sh", "-c", "rm -f /usr/bin/apt* /usr/bin/dpkg*")

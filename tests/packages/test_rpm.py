@@ -44,7 +44,6 @@ def operator(
     with Masquerade(request.param) as machine:
         web, person = Web(machine, built), Operator(machine)
         machine.platform(tmp_path)
-        machine.run("mkdir", "-p", "/etc/pki/rpm-gpg", "/etc/yum.repos.d", "/etc/zypp/repos.d")
         yield machine, person, web
         person.close()
         web.close()
