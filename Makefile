@@ -11,6 +11,7 @@ SHARE := $(PREFIX)/share
 CONFIG := /etc/$(NAME)
 MODULES := usm usm/core usm/core/programs usm/sources usm/channels usm/transport
 KILLS ?= 200
+TESTS ?=
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' usm/__init__.py)
 # A pyenv or a virtual environment on the PATH would leave its mark in a package.
 SYSTEM := /usr/sbin:/usr/bin:/sbin:/bin
@@ -85,7 +86,7 @@ docs: deps ## only the tests of the documentation
 	$(BIN)/pytest tests/test_docs.py
 coverage: deps
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='usm/core/*,usm/channels/*' --fail-under=100
 

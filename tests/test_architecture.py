@@ -86,6 +86,7 @@ LAW = {
     "usm.check_source": Law(
         (*ERRORS, *SOURCES, "usm.config", "usm.finding", "usm.host"), PURE | FILES | {"subprocess"}
     ),
+    "usm.check_older": Law(("usm.finding",), PURE | FILES),
     "usm.check_machine": Law(("usm.finding", "usm.system"), PURE | FILES | {"subprocess"}),
     "usm.check_sshd": Law(("usm.finding",), PURE | FILES | {"glob", "subprocess"}),
     "usm.check_state": Law(

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Optional
 
-from usm import check_machine, check_source, check_sshd, check_state
+from usm import check_machine, check_older, check_source, check_sshd, check_state
 from usm.finding import FAIL, OK, SERVICE, WARN, Finding
 from usm.system import Presence
 
@@ -28,6 +28,7 @@ def check(
     return [
         *([(OK, f"user: checked as {user}, who runs the service")] if user else []),
         *_configuration(config),
+        *check_older.older(),
         *source,
         *check_machine.clock(),
         *check_sshd.sshd(sshd, log_file),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Optional
 
 from tests.packages.conftest import URL, WEB
 from tests.system.clients import until
@@ -58,10 +58,20 @@ class Web:
 QUIETLY = {"apt": "env DEBIAN_FRONTEND=noninteractive apt -y", "dnf": "dnf -y", "zypper": "zypper --non-interactive"}
 
 
+def blocks() -> list[str]:
+    """Return the shell blocks of README.md."""
+    return re.findall(r"^```sh\n(.*?)^```$", (HERE / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def away_with_the_older() -> tuple[list[str], list[str]]:
+    """Return the commands by which README.md removes the older tool, and those after the installation."""
+    (first, second) = blocks()[-2:]
+    return first.splitlines(), second.splitlines()
+
+
 def told_by_the_readme(tool: str) -> list[str]:
     """Return the commands by which README.md installs the package with this tool, to be run without questions."""
-    found = re.findall(r"^```sh\n(.*?)^```$", (HERE / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    (text,) = (block for block in found if f"{tool} install {NAME}\n" in block)
+    (text,) = (block for block in blocks() if f"{tool} install {NAME}\n" in block)
     lines = text.replace("https://packages.example.com", f"{URL}/current").splitlines()
     return [re.sub(rf"^{tool}(?= )", QUIETLY[tool], line) for line in lines]
 
@@ -73,12 +83,12 @@ class Operator(Service):
         super().__init__(machine)
         self.received = machine.root / "feishu.txt"
 
-    def receive(self) -> None:
-        """Be Feishu in the machine's network."""
+    def receive(self, secret: Optional[str] = SECRET) -> None:
+        """Be Feishu in the machine's network; without a secret for a robot that demands no signature."""
         self.close()
         fake = HERE / "tests/fakes/feishu.py"
         with self.received.open("ab") as file:
-            words = self.machine.beside(sys.executable, fake, "--port", PORT, "--secret", SECRET)
+            words = self.machine.beside(sys.executable, fake, "--port", PORT, *(["--secret", secret] if secret else []))
             self._receiver = subprocess.Popen(words, stdout=file, stderr=file)
         until(lambda: served(self.machine, PORT), "Feishu")
 
@@ -134,12 +144,13 @@ class Operator(Service):
             thread.join()
         return clients
 
-    def recorded(self, first: Client, others: list[Client], *, still: bool) -> None:
+    def recorded(self, first: Optional[Client], others: list[Client], *, still: bool) -> None:
         """Wait until each of these is recorded and told once, no more; the first was on before anybody was told."""
         sessions = [(client.user, client.port, "disconnected") for client in others]
-        sessions.append((first.user, first.port, "" if still else "disconnected"))
         events = [(kind, client.user, client.port) for client in others for kind in ("login", "logout")]
-        events += [] if still else [("logout", first.user, first.port)]
+        if first is not None:
+            sessions.append((first.user, first.port, "" if still else "disconnected"))
+            events += [] if still else [("logout", first.user, first.port)]
 
         def found() -> list[tuple[str, int, str]]:
             return sorted((user, port, end or "") for user, port, end in self.sessions())

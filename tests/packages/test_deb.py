@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.packages.conftest import NEW, NEWS, OLD
-from tests.packages.operator import Operator, Web, told_by_the_readme
+from tests.packages.operator import Operator, Web, away_with_the_older, told_by_the_readme
 from tests.system.clients import until
 from tests.system.machine import Machine
-from tests.system.service import NAME
+from tests.system.service import NAME, PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,65 @@ def test_from_the_first_install_to_the_purge(operator: tuple[Operator, Web]) -> 
     assert [path for path in found if not path.startswith((*OTHERS, "/run/", "/proc/"))] == []
     assert not machine.file("usr/bin/usm").exists()
     assert machine.run("find", "/run", "/etc/systemd", "-name", f"{NAME}*").split() == []
+
+
+OLDER_UNIT = f"""
+[Unit]
+Description=User Session Monitor
+After=network.target
+
+[Service]
+Type=simple
+ExecStart=/usr/local/bin/{NAME} run -config /etc/{NAME}/config.yaml
+WorkingDirectory=/etc/{NAME}
+Restart=always
+
+[Install]
+WantedBy=multi-user.target
+"""
+OLDER_CONFIG = f"""
+feishu:
+  webhook_url: "http://127.0.0.1:{PORT}/open-apis/bot/v2/hook/try-me"
+monitor:
+  log_file: "/var/log/auth.log"
+"""
+
+
+@pytest.mark.parametrize("operator", ["bookworm"], indirect=True)
+def test_from_the_older_go_tool(operator: tuple[Operator, Web]) -> None:
+    """Installed over it, `usm check` names what is in the way; README.md's commands remove it, and its file works."""
+    person, _ = operator
+    machine = person.machine
+    machine.file(f"etc/{NAME}").mkdir()
+    machine.file(f"etc/{NAME}/config.yaml").write_text(OLDER_CONFIG)
+    machine.file(f"etc/{NAME}/config.yaml").chmod(0o644)
+    machine.file(f"etc/{NAME}/run").write_text("while :; do sleep 9; done\n")  # a shell passes for the binary
+    machine.run("cp", "/bin/dash", f"/usr/local/bin/{NAME}")
+    machine.file(f"etc/systemd/system/{NAME}.service").write_text(OLDER_UNIT)
+    machine.run("systemctl", "enable", "--now", NAME)
+    older = person.show("MainPID")
+
+    *keys, update, _ = told_by_the_readme("apt")
+    person.follow([*keys, update])
+    assert "is used in place of this package's unit" in person.must(*APT, *KEEP, "install", NAME)
+    assert machine.file(f"etc/{NAME}/config.yaml").read_text() == OLDER_CONFIG
+    code, text = person.do("usm", "check")
+    assert code == 1
+    assert f"fail  older tool: the Go tool of this name runs (process {older})" in text
+    assert f"warn  older tool: /etc/systemd/system/{NAME}.service is the Go tool's" in text
+    assert f"warn  older tool: /usr/local/bin/{NAME} is the Go tool's" in text
+
+    remove, again = away_with_the_older()
+    person.follow(remove)
+    person.receive(secret=None)
+    person.follow(again[1:])
+    code, text = person.do("usm", "check")
+    assert "older tool" not in text
+    assert person.must("systemctl", "is-enabled", NAME) == "enabled\n"
+    assert person.status()["source"] == "file:/var/log/auth.log"
+    client = machine.connect("alice", "key", "203.0.113.91")
+    client.exit()
+    person.recorded(None, [client], still=False)
 
 
 def _refuses(person: Operator, web: Web) -> None:
