@@ -28,7 +28,7 @@ $(VENV)/.ready: pyproject.toml .ci/system-packages
 	@touch $@
 
 build: deps ## a wheel and a source archive in dist/
-	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y pyproject.toml) $(BIN)/python -m build --outdir dist .
 
 # What is packaged is what is committed; of an unpacked source archive, what is there.
 define export
@@ -98,8 +98,10 @@ kill-test: deps ## 1,000 SIGKILLs at random moments (the ordinary run has 200)
 system-test: deps ## real sshd, and booted Debian 12 and 13 (needs root); skipping is failing
 	USM_REQUIRE_SYSTEM=1 $(BIN)/pytest tests/system
 
-package-test: deps ## build, sign, install, upgrade and remove the packages in booted systems (needs root)
+package-test: deps ## the packages and the Ansible role in booted systems: from build and signature to removal (needs root)
 	.ci/system-packages packages
+	test -x build/deploy/bin/ansible-lint || { $(PYTHON) -m venv build/deploy && \
+	  build/deploy/bin/pip install --quiet --disable-pip-version-check '.[deploy]'; }
 	$(BIN)/pytest tests/packages
 
 record: deps ## make the recordings in tests/data anew (needs root; some 5 minutes)
@@ -115,7 +117,7 @@ bench: deps ## the table of figures, beside grep and cat
 	$(BIN)/python tests/bench/storm.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: ## install into $(DESTDIR)$(PREFIX), for the system's Python; needs its yaml, requests, daemon, lockfile

@@ -133,7 +133,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     shutil.copytree(ROOT / "usm", copy / "usm", ignore=shutil.ignore_patterns("__pycache__"))
-    build = ["--no-build-isolation"] if find_spec("setuptools") and find_spec("wheel") else []
+    build = ["--no-build-isolation"] if find_spec("hatchling") else []
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", *build]
     done = subprocess.run(
         [*command, "--wheel-dir", str(copy / "dist"), str(copy)], capture_output=True, text=True, check=False

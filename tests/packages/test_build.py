@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,17 +25,42 @@ PYTHONS = ("python3.12", "python3.11")  # of EL 8 and of SLE 15
 
 def digests(tree: Path) -> dict[str, str]:
     """Return the hash of each package in a tree's `dist`."""
-    packages = [path for path in tree.joinpath("dist").iterdir() if path.suffix in (".deb", ".rpm")]
+    packages = [path for path in tree.joinpath("dist").iterdir() if path.is_file()]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in packages}
 
 
 def test_two_builds_give_the_same_bytes(built: Built, tmp_path: Path) -> None:
-    """Elsewhere, by somebody with another mask, in another time zone, another day: the same three packages."""
+    """Elsewhere, by somebody with another mask, in another time zone: the same packages, wheel and source archive."""
     other = tree(tmp_path / "another-place")
-    run("sh", "-c", "umask 027; exec make deb rpm", cwd=other, variables={"TZ": "Asia/Tokyo", "LANG": "C"})
+    build = f"SOURCE_DATE_EPOCH=1700000000 {sys.executable} -m build --outdir dist ."  # `make build` takes the commit's
+    words = ("sh", "-ec", f"umask 027; make deb rpm; {build}")
+    run(*words, cwd=other, variables={"TZ": "Asia/Tokyo", "LANG": "C"})
+    run("sh", "-c", build, cwd=built.old)
     first = digests(built.old)
-    assert sorted(first) == [f"{NAME}-{OLD}-1.noarch.rpm", f"{NAME}-{OLD}-1.src.rpm", f"{NAME}_{OLD}_all.deb"]
+    wheel, archive = f"user_session_monitor-{OLD}-py3-none-any.whl", f"user_session_monitor-{OLD}.tar.gz"
+    packages = {f"{NAME}-{OLD}-1.noarch.rpm", f"{NAME}-{OLD}-1.src.rpm", f"{NAME}_{OLD}_all.deb"}
+    assert set(first) == {*packages, wheel, archive}
     assert digests(other) == first
+    listed = set(run("tar", "-tf", other / "dist" / archive).split())
+    needed = (
+        "docs/man/user-session-monitor.8 docs/systemd/user-session-monitor.service debian/rules rpm/vendor.txt Makefile"
+    )
+    assert {f"user_session_monitor-{OLD}/{name}" for name in needed.split()} <= listed
+    assert not [name for name in listed if "/build/" in name or "/dist/" in name or "__pycache__" in name]
+
+
+def test_pipx_installs_both(built: Built, tmp_path: Path) -> None:
+    """From the wheel, and from the source archive."""
+    run(sys.executable, "-m", "venv", tmp_path / "tool")
+    run(tmp_path / "tool/bin/pip", "install", "--quiet", "pipx")
+    for number, name in enumerate(("user_session_monitor-*.whl", "user_session_monitor-*.tar.gz")):
+        place = tmp_path / str(number)
+        variables = {f"PIPX_{what}": str(place / what) for what in ("HOME", "BIN_DIR", "MAN_DIR")}
+        (file,) = built.old.glob(f"dist/{name}")
+        run(tmp_path / "tool/bin/pipx", "install", file, variables=variables)
+        assert run(place / "BIN_DIR/usm", "--version") == f"{NAME} {OLD}\n"
+        assert "The day had" in run(place / "BIN_DIR/usm", "demo", "--fast", "--language", "en")
+        assert (place / f"MAN_DIR/man8/{NAME}.8").exists()
 
 
 def test_the_linters_have_nothing_to_say(built: Built) -> None:
