@@ -15,7 +15,7 @@ from tests.packages.conftest import NEW, URL
 from tests.packages.masquerade import DISTRIBUTIONS, Masquerade
 from tests.packages.operator import SECRET, Operator, Web
 from tests.system.clients import until
-from tests.system.machine import PACKAGES, Machine
+from tests.system.machine import Machine
 from tests.system.service import HERE, NAME, PORT
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ TOOLS = HERE / "build/deploy/bin"
 HOOK = f"http://127.0.0.1:{PORT}/open-apis/bot/v2/hook/try-me"
 PREFIX = "user_session_monitor_"
 LATER = "another-signing-key"
-
-
-class Debian(Machine):
-    """What Ansible's modules for apt need is there already: the machine has no network to get it from."""
-
-    packages = (*PACKAGES, "python3-apt")
 
 
 class Play:
@@ -86,7 +80,7 @@ class Play:
 @pytest.fixture(params=["bookworm", "trixie", *DISTRIBUTIONS])
 def fleet(request: pytest.FixtureRequest, built: Built, tmp_path: Path) -> Iterator[tuple[Play, Operator, Web]]:
     """Return a playbook for a machine that does not know of us yet."""
-    with Masquerade(request.param) if request.param in DISTRIBUTIONS else Debian(request.param) as machine:
+    with Masquerade(request.param) if request.param in DISTRIBUTIONS else Machine(request.param) as machine:
         web, person = Web(machine, built), Operator(machine)
         if isinstance(machine, Masquerade):
             machine.platform(tmp_path)

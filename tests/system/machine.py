@@ -38,6 +38,7 @@ PACKAGES = (
     "curl",
     "rsyslog",
     "python3",
+    "python3-apt",
     "python3-yaml",
     "python3-requests",
     "python3-daemon",
