@@ -16,7 +16,7 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' usm/__init__.py)
 # A pyenv or a virtual environment on the PATH would leave its mark in a package.
 SYSTEM := /usr/sbin:/usr/bin:/sbin:/bin
 
-.PHONY: help deps build deb rpm repo bump package-test run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
+.PHONY: help deps build deb rpm repo bump package-test box vagrant-test run demo test check format lint types docs coverage kill-test system-test generated record fuzz soak bench clean install uninstall install-service
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -98,11 +98,23 @@ kill-test: deps ## 1,000 SIGKILLs at random moments (the ordinary run has 200)
 system-test: deps ## real sshd, and booted Debian 12 and 13 (needs root); skipping is failing
 	USM_REQUIRE_SYSTEM=1 $(BIN)/pytest tests/system
 
-package-test: deps ## the packages and the Ansible role in booted systems: from build and signature to removal (needs root)
+package-test: deps build/deploy ## the packages and the Ansible role in booted systems: from build and signature to removal (needs root)
 	.ci/system-packages packages
-	test -x build/deploy/bin/ansible-lint || { $(PYTHON) -m venv build/deploy && \
-	  build/deploy/bin/pip install --quiet --disable-pip-version-check '.[deploy]'; }
 	$(BIN)/pytest tests/packages
+
+build/deploy: pyproject.toml # Ansible and its linters, which need a newer Python than the program
+	$(PYTHON) -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check '.[deploy]' && touch $@
+
+box: ## Debian boxes for Vagrant's lxc provider in build/box, made from this host's mirror (needs root)
+	.ci/system-packages vagrant
+	.ci/box bookworm build/box/debian12.box
+	.ci/box trixie build/box/debian13.box
+
+vagrant-test: build/deploy ## `vagrant up debian12 debian13`, a login on each, a second provision, destroy (needs root)
+	.ci/system-packages packages && .ci/system-packages vagrant
+	test -e build/box/debian13.box || $(MAKE) box
+	$(MAKE) deb
+	.ci/vagrant/try debian12 debian13
 
 record: deps ## make the recordings in tests/data anew (needs root; some 5 minutes)
 	$(BIN)/python -m tests.system.record && $(BIN)/python -m tests.system.record machines

@@ -26,7 +26,7 @@ from usm.errors import ConfigError
 ROOT = Path(__file__).resolve().parent.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 RECOGNITION = ROOT / "docs" / "recognition.md"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("ansible/*.md")])
 SAMPLE = ROOT / "usm" / "config.example.yaml"
 # What a shell block may call beside make and usm; the commands that install packages are run by tests/packages.
 OTHER_PROGRAMS = {
@@ -41,7 +41,7 @@ OTHER_PROGRAMS = {
     "systemctl",
     "tail",
 }
-OTHER_PROGRAMS |= {"apt", "apt-get", "curl", "dnf", "rpm", "zypper"}
+OTHER_PROGRAMS |= {"ansible-playbook", "apt", "apt-get", "cd", "curl", "dnf", "rpm", "vagrant", "zypper"}
 OLD_ONLY = ("feishu", "enabled")  # keys for the older tool's files: the sample configuration does without them
 LINES = ("Message", "Event", "End reason", "Versions")  # the heads of a program's table
 IN_WORDS = {HINT: "explains an end", DETAIL: "adds to a session"}  # what is never told itself
@@ -124,10 +124,10 @@ def usage() -> dict[str, str]:
     return {codes(row[0])[0].split()[1]: " ".join(row) for row in table(README, "Command", "What it does")}
 
 
-@pytest.mark.parametrize("page", [page.name for page in PAGES])
+@pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_shell_command_is_known(page: str) -> None:
     """What a shell block calls exists: targets of make, verbs and options of usm."""
-    (path,) = (path for path in PAGES if path.name == page)
+    path = ROOT / page
     for part in (part for line in commands(path) for part in line.split(" | ")):
         words = shlex.split(part)
         if words[0] == "make":
@@ -271,10 +271,10 @@ def test_the_sample_configuration_loads(tmp_path: Path, change: Callable[[str], 
     assert bool(loaded.notify) == (change is not str)
 
 
-@pytest.mark.parametrize("page", [page.name for page in PAGES])
+@pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_configurations_in_the_docs_load(tmp_path: Path, page: str) -> None:
     """Every YAML block is a configuration that loads."""
-    (path,) = (path for path in PAGES if path.name == page)
+    path = ROOT / page
     (tmp_path / "feishu.secret").write_text("made-up", encoding="utf-8")
     for block in blocks(path):
         if block.language == "yaml":
@@ -369,9 +369,9 @@ def test_the_changelog_has_an_entry() -> None:
     assert re.search(rf"^## \[(Unreleased|{re.escape(usm.__version__)})\]", read(ROOT / "CHANGELOG.md"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [page.name for page in PAGES])
+@pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_no_link_points_to_nothing(page: str) -> None:
     """Every relative link is a file of the repository."""
-    (path,) = (path for path in PAGES if path.name == page)
+    path = ROOT / page
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", read(path)) if "://" not in link]
     assert [link for link in links if not path.parent.joinpath(link.split("#")[0]).exists()] == []
