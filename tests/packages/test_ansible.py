@@ -6,12 +6,13 @@ import json
 import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.packages.conftest import NEW, URL
+from tests.packages.conftest import NEW, URL, run
 from tests.packages.masquerade import DISTRIBUTIONS, Masquerade
 from tests.packages.operator import SECRET, Operator, Web
 from tests.system.clients import until
@@ -188,6 +189,29 @@ def test_a_host_from_pristine_to_absent(  # noqa: PLR0915 - one boot for all of 
     found = person.out("find", "/etc", "/usr", "/opt", "/var/lib", "-name", f"*{NAME}*").splitlines()
     others = ("/var/lib/apt/", "/var/lib/dnf", "/var/lib/rpm", "/var/lib/systemd/deb-systemd", "/var/lib/dpkg/")
     assert [path for path in found if not path.startswith(others)] == []
+    play.must(state="absent", purge=True)
+    assert play.changed == 0
+
+
+@pytest.mark.parametrize("fleet", ["bookworm"], indirect=True)
+def test_from_a_wheel(fleet: tuple[Play, Operator, Web], built: Built) -> None:
+    """In a virtual environment, with the distribution's libraries: reports, again changes nothing, absent."""
+    play, person, _ = fleet
+    machine = person.machine
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", "wheel", ".", cwd=built.old)
+    (wheel,) = built.old.glob("wheel/*.whl")
+    play.variables.update(repository_url="", wheel=str(wheel))
+    play.must("--check", "--diff")
+    person.receive()
+    assert "web01 reports: it watches journal and tells feishu." in play.must()
+    client = machine.connect("alice", "key", "203.0.113.91")
+    until(lambda: person.told() == [("login", "alice", client.port)], "the message")
+    assert person.must("ps", "-o", "user=", "-p", person.show("MainPID")) == "usm\n"
+    play.must()
+    assert play.changed == 0
+    play.must(state="absent", purge=True)
+    found = person.out("find", "/etc", "/usr", "/opt", "/var/lib", "-name", f"*{NAME}*").splitlines()
+    assert [path for path in found if not path.startswith("/var/lib/")] == []
     play.must(state="absent", purge=True)
     assert play.changed == 0
 

@@ -39,6 +39,7 @@ PACKAGES = (
     "rsyslog",
     "python3",
     "python3-apt",
+    "python3-venv",
     "python3-yaml",
     "python3-requests",
     "python3-daemon",
