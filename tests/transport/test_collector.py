@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import threading
+import time
 from typing import TYPE_CHECKING, Optional
 
 import pytest
@@ -13,9 +15,10 @@ import trustme
 from tests.channels.samples import EN, MESSAGES, NOW
 from tests.fakes.siem import FakeSIEM
 from usm.channels.syslog import Syslog
-from usm.core.message import Sent
+from usm.core.message import Datagram, Sent
 from usm.errors import TransportError
 from usm.transport import Transport
+from usm.transport.collector import Collector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +58,32 @@ def tries_until_refused(transport: Transport, siem: FakeSIEM, most: int) -> str:
     with pytest.raises(TransportError) as caught:
         [send(transport, siem) for _ in range(most)]
     return str(caught.value)
+
+
+def test_a_connection_ends_in_order(ca_file: str) -> None:
+    """By TLS's word for it: a connection that just breaks off may have lost something, and a reset loses more."""
+    heard: list[object] = []
+
+    def serve(listening: socket.socket) -> None:
+        plain, _ = listening.accept()
+        with context().wrap_socket(plain, server_side=True, suppress_ragged_eofs=False) as sock:
+            heard.append(sock.recv(4096))
+            written.set()
+            try:
+                heard.append(sock.recv(4096))
+            except OSError as error:
+                heard.append(error)
+
+    written = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        collector = Collector(time.monotonic, ca_file)
+        collector.send(Datagram("localhost", listening.getsockname()[1], "tls", b"one record"))
+        assert written.wait(10)
+        collector.close()
+        thread.join()
+    assert heard == [b"10 one record", b""]
 
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp", "tls"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
@@ -14,6 +15,8 @@ from usm.transport.web import authority
 if TYPE_CHECKING:
     from usm.core.message import Datagram
 
+GOODBYE = 1.0  # seconds for the other side to answer the end of a TLS connection
+
 
 class Collector:
     """Keeps one connection, and opens another where the collector has closed it."""
@@ -24,7 +27,18 @@ class Collector:
         self._place: Optional[tuple[str, int, str]] = None
 
     def close(self) -> None:
-        """Close the connection; sending again opens a new one."""
+        """End the connection in order; sending again opens a new one.
+
+        TLS asks for a word at the end (RFC 5425, 4.4), and its answer is waited for: a socket that is closed before all
+        was read resets the connection, and the other side may throw away what it has not read yet.
+        """
+        if isinstance(self._socket, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):  # ended already, or the other side just hangs up
+                self._socket.settimeout(GOODBYE)
+                self._socket.unwrap()
+        self._drop()
+
+    def _drop(self) -> None:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
@@ -49,7 +63,7 @@ class Collector:
             self._socket.settimeout(TOTAL)
             self._socket.sendall(framed)
         except OSError:
-            self.close()  # half a frame may have gone out: nothing can follow it
+            self._drop()  # half a frame may have gone out: nothing can follow it
             raise
         return Reply(200)
 
