@@ -113,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("file", nargs="+", metavar="FILE", help="a log file, also .gz, .xz or .bz2; - for standard input")
     sub.add_argument("--kind", default=",".join(KINDS), help="only these kinds of events (default: %(default)s)")
     sub.add_argument("--language", choices=config.LANGUAGES, help="of --format text (default: the configured one)")
+    sub.add_argument("--judge", action="store_true", help="print what is abnormal instead, as JSON, and why")
     text = "Check all that the monitor needs, as the user who runs it, and say what to change; change and send nothing."
     sub = verb("check", verbs.check_all, text)
     sub.add_argument("--online", action="store_true", help="also whether each channel's service is there, by TLS")
@@ -122,6 +123,11 @@ def parser() -> argparse.ArgumentParser:
     verb("status", verbs.status, text, formats="text", also=["prometheus"])
     sub = verb("sessions", verbs.sessions, "Show who is on, since when, from where.", formats="text")
     sub.add_argument("--all", action="store_true", help="ended sessions too, and how they ended")
+    text = "Show why an event was judged abnormal, or why not; without one, what was found lately."
+    sub = verb("explain", verbs.explain, text, formats="text")
+    sub.add_argument("event", nargs="?", metavar="EVENT", help="the id of a session, or of a message")
+    sub = verb("baseline", verbs.baseline, "Show what is usual for a user: from where, how, when last.", formats="text")
+    sub.add_argument("user", metavar="USER")
     sub = verb(
         "outbox", verbs.outbox, "Show messages that wait or were given up; try them again; forget them.", formats="text"
     )

@@ -15,9 +15,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
-from usm import routing
+from usm import policy, routing
 from usm.channels import CHANNELS, Channel
 from usm.core.model import Secret
+from usm.core.policy import Policy
 from usm.errors import ConfigError
 from usm.settings import Settings, absent, join, merge, nearest, quoted, read, shown
 
@@ -31,6 +32,19 @@ DEFAULT_STATE = "/var/lib/user-session-monitor/state.db"
 DEFAULT_PIDFILE = "/run/user-session-monitor/user-session-monitor.pid"
 DEFAULT_RETENTION = timedelta(days=180)  # six months, as GB/T 22239 (等保) demands
 SHORTEST_RETENTION = timedelta(days=1)  # what is younger is still folded, retried and counted
+_KNOWN = (
+    "language",
+    "monitor",
+    "state",
+    "pidfile",
+    "people",
+    "notify",
+    "ignore",
+    "retention",
+    "metrics",
+    "judge",
+    "silence",
+)
 LANGUAGES = ("zh", "en")
 SOURCES = ("auto", "journal", "file")
 # Keys of the older tool that have no meaning here: it watched the hardware too.
@@ -76,6 +90,8 @@ class Config:
     ignore: tuple[Match, ...] = ()
     retention: timedelta = DEFAULT_RETENTION
     metrics: Optional[tuple[str, int]] = None
+    policy: Policy = dataclasses.field(default_factory=Policy)
+    places: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     path: Optional[str] = None
 
@@ -131,8 +147,7 @@ class _Reader(Settings):
     """Turns the tree into values."""
 
     def config(self, data: Mapping[str, Any]) -> Config:
-        known = ("language", "monitor", "state", "pidfile", "people", "notify", "ignore", "retention", "metrics")
-        self.unknown(data, "", (*known, "feishu"))
+        self.unknown(data, "", (*_KNOWN, "feishu"))
         monitor = self.section(data, "monitor", "")
         for key in _OLD_MONITORS:
             if key in monitor:
@@ -146,6 +161,7 @@ class _Reader(Settings):
             self.problem("monitor.log_file", "must be `auto` or an absolute path such as /var/log/auth.log")
         if log_file not in (None, "auto") and source == "journal":
             self.problem("monitor.log_file", "has no meaning beside `source: journal`; remove one of them")
+        judged, places = policy.policy(self, data)
         return Config(
             language=self.choice(data, "language", "", LANGUAGES) or "zh",
             source=source or "auto",
@@ -157,6 +173,8 @@ class _Reader(Settings):
             ignore=routing.matches(self, data.get("ignore"), "ignore"),
             retention=self._retention(data),
             metrics=self._metrics(data),
+            policy=judged,
+            places=places,
             warnings=tuple(self.warnings),
             path=self.path,
         )

@@ -13,15 +13,18 @@ from usm.core.alert import alert_for
 from usm.core.decode import decode_syslog
 from usm.core.journal import decode_journal
 from usm.core.pair import pair
+from usm.core.programs import READ
 from usm.core.programs.privilege import SERVICES
 from usm.core.recognize import recognize, resembles
-from usm.core.reconcile import adopted, ended_with_boot, reconcile
+from usm.core.reconcile import adopted, ended_with_boot, is_local, reconcile
 from usm.core.route import route
+from usm.core.rules.case import Verdict
 from usm.core.sieve import Sifted, sift
 from usm.core.tally import tally, untally
+from usm.judging import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime, tzinfo
 
     from usm.core.decode import Stamps
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from usm.core.pair import Pairing
     from usm.core.reconcile import Look
     from usm.core.route import Match, Route
+    from usm.judging import Judge
     from usm.store import Store
     from usm.transaction import Transaction
 
@@ -44,7 +48,7 @@ class Watch(NamedTuple):
 
     `ignore`: what automation does, and nobody is told of; `zone`: that of the hours in the rules.
     `owner` gives the person and the comment that belong to a user's key, `uid_of` a user's uid.
-    `late`: what happened before it is told late; None while nothing is.
+    `late`: what happened before it is told late; None while nothing is. `judge` says what is abnormal.
     """
 
     host: Host
@@ -54,6 +58,7 @@ class Watch(NamedTuple):
     late: Optional[datetime] = None
     ignore: Sequence[Match] = ()
     zone: tzinfo = timezone.utc
+    judge: Optional[Judge] = None
 
 
 class Intake:
@@ -117,12 +122,17 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
     sifted = intake.sift(batch.data)
     told: list[Event] = []
     failed: list[Event] = []
+    found: list[Told] = []
     intake.newest = None
     with store.transaction() as tx:
         if len(batch.data) > _BULK:
             tx.preload()
         for line in sifted.lines:
             for event in intake.take(tx, line, watch):
+                if event.kind == model.ACCOUNT:
+                    if watch.judge is not None:
+                        watch.judge.learn(tx, event)
+                    continue
                 (failed if event.kind == model.FAILED and event.service not in SERVICES else told).append(event)
         failures = tally(failed, sifted.folds, intake.stamps)
         tx.add_failures(failures)
@@ -133,7 +143,10 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
         if failed_times:
             tx.count("events", model.FAILED, by=failed_times)
         told += [event for failure in failures for event in untally(failure)] if asked else []
+        if watch.judge is not None:  # before the logins of the same batch, which may come of them
+            found = watch.judge.failures(tx, failures)
         told = _tell(tx, told, watch, now)
+        told += _send(tx, found, watch, now)
         lag = timedelta(0) if intake.newest is None else max(timedelta(0), now - intake.newest)
         tx.checkpoint(source, batch.cursor, now, batch.behind, lag)
     return told
@@ -164,18 +177,32 @@ def compare(
     with store.transaction() as tx:
         pairing, look = reconcile(tx.open(), system, watch.host, before, now, reason=reason)
         told = _put(tx, pairing)
+        silent: set[str] = set()
         seats, lines = found
         for seat in seats:
             if seat.leader not in look.unknown:
                 continue
-            session, login = adopted(seat, lines, watch.host)
+            session, login, logged = adopted(seat, lines, watch.host)
             person, comment = watch.owner(login.user, login.key)
             tx.put(session._replace(person=person, comment=comment))
             if login.time >= since:
                 told.append(login._replace(person=person, comment=comment))
+                silent.update([] if logged or seat.service not in READ else [session.id])
         _count(tx, told)
         tx.watched(source, now)
-        return _tell(tx, told, watch, now), look
+        sent = _tell(tx, told, watch, now, silent)
+        if watch.judge is not None:
+            local = [session for session in tx.open() if is_local(session, watch.host)]
+            sent += _send(tx, watch.judge.look(tx, local, system, now), watch, now)
+        return sent, look
+
+
+def remark(store: Store, watch: Watch, rule: str, event: Event, facts: dict[str, str], now: datetime) -> list[Event]:
+    """Commit what the monitor itself found, beside the log; return what was told."""
+    if watch.judge is None:
+        return []
+    with store.transaction() as tx:
+        return _send(tx, watch.judge.note(tx, event, Verdict(rule, None, facts)), watch, now)
 
 
 def _count(tx: Transaction, events: Iterable[Event]) -> None:
@@ -196,19 +223,35 @@ def _put(tx: Transaction, pairing: Pairing) -> list[Event]:
     return list(pairing.events)
 
 
-def _tell(tx: Transaction, events: Iterable[Event], watch: Watch, now: datetime) -> list[Event]:
-    """Record what is no session, and put into the outbox what people are told, or would be but for a rule."""
-    told = []
-    local = now.astimezone(watch.zone)
+def _tell(
+    tx: Transaction, events: Iterable[Event], watch: Watch, now: datetime, silent: Collection[str] = ()
+) -> list[Event]:
+    """Judge events, record what is no session, and put into the outbox what is told, or would be but for a rule.
+
+    `silent`: the sessions of which the log says nothing.
+    """
+    sent: list[Event] = []
     for event in events:
         if event.service in SERVICES:
             tx.add_event(event)
-        if not watch.routes:
-            continue
+        told = [Told(event)] if watch.judge is None else watch.judge.judge(tx, event)
+        if watch.judge is not None and event.session in silent:
+            told = [watch.judge.attach(tx, one, "log-silent", {"service": event.service}) for one in told]
+        sent += _send(tx, told, watch, now)
+    return sent
+
+
+def _send(tx: Transaction, told: Iterable[Told], watch: Watch, now: datetime) -> list[Event]:
+    if not watch.routes:
+        return []
+    sent = []
+    local = now.astimezone(watch.zone)
+    for event, findings, learning in told:
         late = watch.late is not None and event.time < watch.late and watch.host.is_called(event.host)
-        alert = alert_for(event, watch.host, late=late)
+        known = None if watch.judge is None else findings
+        alert = alert_for(event, watch.host, known, late=late, learning=learning)
         slots = [] if alert is None else route(alert, watch.routes, watch.ignore, now, local)
         if alert is not None and slots:
             tx.enqueue(alert, slots, now)
-            told.append(event)
-    return told
+            sent.append(event)
+    return sent

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -16,17 +17,20 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 import usm
 from usm.core.decode import Stamps
-from usm.core.model import UNOBSERVED, VANISHED
+from usm.core.model import FINDING, UNOBSERVED, VANISHED, Event
 from usm.core.programs import IDENTIFIERS
 from usm.core.reconcile import first_look
 from usm.deliver import TICK
 from usm.errors import ConfigError, StoreError, UsmError
 from usm.host import identify, local_zone, os_release
-from usm.ingest import Intake, Watch, compare, ingest, strangers
+from usm.ingest import Intake, Watch, compare, ingest, remark, strangers
 from usm.inquiry import inquire
 from usm.instance import hold
-from usm.people import People, uid_of
+from usm.judging import Judge
+from usm.people import People, account_of, uid_of
+from usm.places import Places
 from usm.retention import prune
+from usm.seed import SEEDED, seed
 from usm.sources import open_source, source_name
 from usm.sources.locate import choose
 from usm.store import Store
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from usm.config import Config
-    from usm.core.model import Batch, Event, Host
+    from usm.core.model import Batch, Host
     from usm.core.reconcile import Look
     from usm.listener import Listener
     from usm.logs import Last
@@ -84,8 +88,14 @@ class Monitor:
         except BaseException:
             os.close(self._lock)
             raise
-        self._presence = Presence()
-        self._watch = self._watch_for(config)
+        try:
+            self._presence = Presence()
+            self._watch = self._watch_for(config)
+        except BaseException:
+            self._source.close()
+            self._store.close()
+            os.close(self._lock)
+            raise
         self._workers = Workers(clock, jitter)
         self._listener: Optional[Listener] = None
         self._note(
@@ -113,6 +123,8 @@ class Monitor:
             )
         self._workers.start(self._config, self._watch.host)
         self._listen()
+        self._remark_gap()
+        seeding = self._seed()
         # A batch makes a hundred thousand short-lived tuples and no cycles; looking for those costs a third more.
         gc.freeze()
         gc.set_threshold(100_000, 20, 20)
@@ -123,9 +135,45 @@ class Monitor:
         if self._listener is not None:
             self._listener.close()
         self._workers.stop(self._clock() + _FAREWELL, _LEAVE)
+        if seeding is not None:
+            seeding.join(_LEAVE)
         self._source.close()
         self._store.close()
         os.close(self._lock)
+
+    def _seed(self) -> Optional[threading.Thread]:
+        """Learn what is usual from what the host has already, once, beside the reading; it ends with the process."""
+        judge = self._watch.judge
+        if judge is None or SEEDED in self._store.facts():
+            return None
+        lines = self._source.past(self._started - judge.policy.history)
+        facts = (self._store.path, judge, lines, self._watch.host, local_zone(), self._started)
+        journal = self._intake.journal
+
+        def work() -> None:
+            try:
+                stopping = (line for line in lines if not self._orders.stopping)
+                count = seed(facts[0], judge, stopping, *facts[3:], journal=journal)
+                log.info("learned what is usual from %d events of the past", count)
+            except StoreError as error:
+                log.warning("%s; what is usual is learned at the next start", error)
+
+        thread = threading.Thread(target=work, name="seed", daemon=True)
+        thread.start()
+        return thread
+
+    def _remark_gap(self) -> None:
+        """Tell that nobody watched for a while; while the machine was off nobody had to."""
+        if self._watched is None:
+            return
+        booted = self._watch.host.booted
+        since = self._watched[1] if booted is None else max(self._watched[1], booted)
+        if self._started - since > _GAP:
+            self._remark("unobserved", since, self._started, {})
+
+    def _remark(self, rule: str, since: datetime, until: Optional[datetime], facts: dict[str, str]) -> None:
+        event = Event(FINDING, since, self._watch.host.name, "user-session-monitor", until=until)
+        self._commit(lambda now: remark(self._store, self._watch, rule, event, facts, now))
 
     def _open(self, path: Optional[str], watched: Optional[tuple[str, datetime]]) -> None:
         """Read this source from now on, or from where reading it ended before; where that fails nothing has changed."""
@@ -150,6 +198,7 @@ class Monitor:
             None if self._watched is None else self._started,
             config.ignore,
             local_zone(),
+            Judge(config.policy, local_zone(), Places(config.places).of, account_of),
         )
 
     def _read(self) -> None:
@@ -164,6 +213,8 @@ class Monitor:
             self._supervisor.alive()
             if batch is not None and not self._take(batch):
                 return
+            for how, what in self._source.alarms():
+                self._remark("log-edited", self._clock(), None, {"how": how, "what": what})
             if time.monotonic() >= due and (batch is None or not batch.behind):
                 before, look = look, self._look(look, reason)
                 reason, due = VANISHED, time.monotonic() + (_DOUBT if look.doubts(before) else TICK)

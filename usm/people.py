@@ -15,6 +15,8 @@ import stat
 from glob import escape, glob
 from typing import TYPE_CHECKING, Optional
 
+from usm.core.model import Account
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -80,6 +82,15 @@ def uid_of(user: str) -> Optional[int]:
         return pwd.getpwnam(user).pw_uid
     except (KeyError, ValueError):
         return None
+
+
+def account_of(user: str) -> Optional[Account]:
+    """Return what this machine knows of a user."""
+    try:
+        entry = pwd.getpwnam(user)
+    except (KeyError, ValueError):
+        return None
+    return Account(entry.pw_uid, entry.pw_shell)
 
 
 def _places(config: str) -> tuple[str, ...]:

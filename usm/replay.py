@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable
 
-from usm.core.alert import event_json
+from usm.core.alert import event_json, finding_json
 from usm.core.decode import Stamps
+from usm.core.judge import gravest
 from usm.core.message import Alert
 from usm.core.model import INFO, Event
 from usm.core.text import Look, plain_text
@@ -23,6 +24,8 @@ from usm.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from usm.judging import Judge, Told
 
 _OPENERS: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -40,7 +43,7 @@ def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, n
             file, written = _open(name, stack)
             latest = now if name == "-" else written
             for event in _events(store, file, Stamps(look.zone, latest)):
-                if event.kind not in kinds:
+                if event.kind not in kinds:  # also what is evidence only
                     continue
                 if form == "text":
                     yield plain_text(Alert("", event, INFO), look) + "\n"
@@ -49,6 +52,39 @@ def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, n
                 if len(files) > 1:
                     body["file"] = name
                 yield json.dumps(body, ensure_ascii=False)
+
+
+def findings(files: Sequence[str], judge: Judge, now: datetime) -> Iterator[str]:
+    """Yield one JSON object for each event of which something abnormal was found, with what was found."""
+    store = Store(":memory:")
+    for name in files:
+        with ExitStack() as stack:
+            file, written = _open(name, stack)
+            for told, line in _judged(store, judge, file, Stamps(judge.zone, now if name == "-" else written)):
+                found = [finding_json(finding) for finding in told.findings]
+                learning = None if told.learning is None else told.learning.isoformat()
+                body = {**event_json(told.event), "line": line, "severity": gravest(told.findings)}
+                body.update({"file": name} if len(files) > 1 else {}, learning=learning, findings=found)
+                yield json.dumps(body, ensure_ascii=False)
+
+
+def _judged(store: Store, judge: Judge, file: Iterable[bytes], stamps: Stamps) -> Iterator[tuple[Told, int]]:
+    lines = enumerate(file, 1)
+    intake = Intake(stamps)
+    more = True
+    while more:
+        more = False
+        with store.transaction() as tx:
+            for number, line in lines:
+                if number == 1:
+                    intake.journal = line.startswith(b"{")
+                for event in intake.take(tx, line.rstrip(b"\n")):
+                    for told in judge.take(tx, event, stamps):
+                        if told.findings:
+                            yield told, event.line or number
+                if number % _ROUND == 0:
+                    more = True
+                    break
 
 
 def _events(store: Store, file: Iterable[bytes], stamps: Stamps) -> Iterator[Event]:

@@ -6,8 +6,9 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, Optional
 
 from usm.core import hours
-from usm.core.model import KINDS, SEVERITIES
+from usm.core.model import SEVERITIES, TOLD
 from usm.core.route import GROUP_BY, Match, Network, Route
+from usm.core.rules import RULES
 from usm.core.text import FACTS, unknown_facts
 from usm.settings import join, nearest
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from usm.settings import Settings
 
 KEYS = ("only", "except", "quiet_hours", "group_by", "group_wait", "group_interval")
-_CONDITIONS = ("kind", "severity", "user", "source", "service", "host", "key", "hours")
+_CONDITIONS = ("kind", "severity", "user", "source", "service", "host", "key", "hours", "rule")
 _LOCAL = "local"  # in place of a network: a login at the machine itself
 _TIMES = "22:00-06:00, mon-fri 08:00-18:00 or sat,sun"
 
@@ -32,7 +33,7 @@ def route(settings: Settings, section: Mapping[str, Any], where: str, name: str,
         name,
         matches(settings, section.get("only"), join(where, "only")),
         matches(settings, section.get("except"), join(where, "except")),
-        _hours(settings, section, "quiet_hours", where),
+        hours_of(settings, section, "quiet_hours", where),
         settings.words(section, "group_by", where, GROUP_BY),
         default.group_wait if wait is None else wait,
         default.group_interval if interval is None else interval,
@@ -52,12 +53,12 @@ def matches(settings: Settings, value: Any, where: str) -> tuple[Match, ...]:  #
 
 def _match(settings: Settings, item: Any, where: str) -> Match:  # noqa: ANN401 - from YAML
     if isinstance(item, str):
-        if item in KINDS:
+        if item in TOLD:
             return Match(kinds=(item,))
         if item in SEVERITIES:
             return Match(severities=(item,))
         settings.problem(
-            where, f"holds a word that is neither a kind nor a severity{nearest(item, (*KINDS, *SEVERITIES))}"
+            where, f"holds a word that is neither a kind nor a severity{nearest(item, (*TOLD, *SEVERITIES))}"
         )
         return Match()
     if not isinstance(item, dict) or not item:
@@ -65,23 +66,25 @@ def _match(settings: Settings, item: Any, where: str) -> Match:  # noqa: ANN401 
         return Match()
     settings.unknown(item, where, _CONDITIONS)
     return Match(
-        settings.words(item, "kind", where, KINDS),
+        settings.words(item, "kind", where, TOLD),
         settings.words(item, "severity", where, SEVERITIES),
         settings.words(item, "user", where),
-        _sources(settings, item, where),
+        sources(settings, item, "source", where),
         settings.words(item, "service", where),
         settings.words(item, "host", where),
         settings.words(item, "key", where),
-        _hours(settings, item, "hours", where),
+        hours_of(settings, item, "hours", where),
+        settings.words(item, "rule", where, tuple(RULES)),
     )
 
 
-def _sources(settings: Settings, item: Mapping[str, Any], where: str) -> tuple[Optional[Network], ...]:
-    texts = settings.words(item, "source", where)
+def sources(settings: Settings, item: Mapping[str, Any], key: str, where: str) -> tuple[Optional[Network], ...]:
+    """Read networks; None stands for logins at the machine itself."""
+    texts = settings.words(item, key, where)
     found = [(text == _LOCAL, _network(text)) for text in texts]
     if any(network is None and not local for local, network in found):
         settings.problem(
-            join(where, "source"), "must be networks such as 10.0.0.0/8 or 2001:db8::/32, addresses, or `local`"
+            join(where, key), "must be networks such as 10.0.0.0/8 or 2001:db8::/32, addresses, or `local`"
         )
     return tuple(network for local, network in found if local or network is not None)
 
@@ -93,7 +96,8 @@ def _network(text: str) -> Optional[Network]:
         return None
 
 
-def _hours(settings: Settings, item: Mapping[str, Any], key: str, where: str) -> tuple[Hours, ...]:
+def hours_of(settings: Settings, item: Mapping[str, Any], key: str, where: str) -> tuple[Hours, ...]:
+    """Read hours of the week."""
     spans = [hours.parse(text) for text in settings.words(item, key, where)]
     if None in spans:
         settings.problem(join(where, key), f"must be times such as {_TIMES}; put them in quotes")

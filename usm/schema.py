@@ -73,4 +73,25 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX outbox_settled ON outbox (settled) WHERE settled IS NOT NULL;
     CREATE INDEX outbox_alert ON outbox (alert);
     """,
+    """
+    CREATE TABLE seen (
+        host TEXT NOT NULL, user TEXT NOT NULL, fact TEXT NOT NULL, value TEXT NOT NULL, first INTEGER NOT NULL,
+        last INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (host, user, fact, value)) WITHOUT ROWID;
+    CREATE INDEX seen_last ON seen (last);
+    CREATE TABLE recent (
+        scope TEXT NOT NULL, host TEXT NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (scope, host, name)) WITHOUT ROWID;
+    CREATE INDEX recent_last ON recent (last);
+    CREATE TABLE incident (
+        rule TEXT NOT NULL, host TEXT NOT NULL, name TEXT NOT NULL, since INTEGER NOT NULL, last INTEGER NOT NULL,
+        count INTEGER NOT NULL, told INTEGER NOT NULL, told_count INTEGER NOT NULL, pause INTEGER NOT NULL,
+        names TEXT NOT NULL, PRIMARY KEY (rule, host, name)) WITHOUT ROWID;
+    CREATE INDEX incident_last ON incident (last);
+    CREATE TABLE judgement (
+        id INTEGER PRIMARY KEY, session INTEGER, time INTEGER NOT NULL, found INTEGER NOT NULL, event TEXT NOT NULL,
+        findings TEXT NOT NULL, verdicts TEXT NOT NULL);
+    CREATE INDEX judgement_session ON judgement (session) WHERE session IS NOT NULL;
+    CREATE INDEX judgement_time ON judgement (found, time);
+    CREATE INDEX session_user ON session (host, user) WHERE "end" IS NULL;
+    """,
 )

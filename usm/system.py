@@ -33,14 +33,15 @@ _NOBODY = re.compile(
 _SERVICES = {"remote": "login", "lightdm-autologin": "lightdm", "sddm-autologin": "sddm"}
 # Root's process up to OpenSSH 9.7 is the only one, unless the distribution changed that: then it has a parent here.
 _TITLE = re.compile(r"sshd(?:-session)?: (?P<user>.+) \[priv\]|sshd: (?P<root>root)@(?P<tty>\S+)")
+_TERMINAL = re.compile(r"pts/\d{1,6}|tty[A-Za-z]{0,4}\d{1,3}", re.ASCII)
 _PROPERTIES = ("Id", "Name", "Leader", "Service", "Class", "TTY", "RemoteHost")
 
 
 class Presence:
     """Looks at the system; `root` is where it is mounted, for tests."""
 
-    def __init__(self, proc: str = "/proc", sessions: str = "/run/systemd/sessions") -> None:
-        self._proc = Path(proc)
+    def __init__(self, proc: str = "/proc", sessions: str = "/run/systemd/sessions", dev: str = "/dev") -> None:
+        self._proc, self._dev = Path(proc), Path(dev)
         self._sessions = Path(sessions)
         self._seen: Optional[int] = None
         self._seats: dict[int, Seat] = {}
@@ -52,14 +53,26 @@ class Presence:
         """
         if self.started(1) is None:
             return None
-        seats = {**self._shells(), **self._logind()}
-        begun = {pid: start for pid in {*pids, *seats} if (start := self.started(pid)) is not None}
+        found = {**self._shells(), **self._logind()}
+        begun = {pid: start for pid in {*pids, *found} if (start := self.started(pid)) is not None}
         there = (
             seat._replace(begun=begun[leader][0], start=begun[leader][1])
-            for leader, seat in seats.items()
+            for leader, seat in found.items()
             if leader in begun
         )
-        return System(tuple(there), begun)
+        seats = tuple(there)
+        return System(seats, begun, self._typed(seat.tty for seat in seats))
+
+    def _typed(self, terminals: Iterable[Optional[str]]) -> Mapping[str, datetime]:
+        """Return when each terminal was read from last, which is when something was typed (as w(1) has it)."""
+        typed = {}
+        for name in terminals:
+            if name is not None and _TERMINAL.fullmatch(name):
+                try:
+                    typed[name] = datetime.fromtimestamp((self._dev / name).stat().st_atime, timezone.utc)
+                except OSError:
+                    continue
+        return typed
 
     def boot(self) -> tuple[Optional[str], Optional[datetime]]:
         """Return the boot's id as journald writes it, and when this system's first process was started."""

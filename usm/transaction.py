@@ -11,6 +11,7 @@ from usm.core import model
 from usm.core.alert import dump
 from usm.core.message import SUPPRESSED, WAITING, Alert
 from usm.core.model import Session, micros
+from usm.history import History
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,6 +66,12 @@ def _row(s: Session) -> tuple[Any, ...]:
     return (_number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
 
 
+def _rule(alert: Alert) -> str:
+    """Return what an alert is counted as: its gravest finding's rule, or the kind of the event."""
+    found = [finding.rule for finding in alert.findings if finding.severity == alert.severity]
+    return found[0] if found else alert.event.kind
+
+
 def count(db: sqlite3.Connection, name: str, *labels: str, by: int = 1) -> None:
     """Add to a counter, within whatever transaction is open; counters live as long as the state file."""
     add = "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value"
@@ -82,6 +89,7 @@ class Transaction:
         self._latest: Optional[int] = None  # start of the newest session before this transaction
         self._complete = False
         self._counts: Counter[tuple[str, ...]] = Counter()
+        self.history = History(db)
 
     def preload(self) -> None:
         """Read the open sessions at once: cheaper before a batch that asks for most of them."""
@@ -92,7 +100,7 @@ class Transaction:
 
     def related(self, event: Event) -> list[Session]:
         """Return the open sessions that `pair` must know of for this event."""
-        if event.kind in (model.FAILED, model.PRIVILEGE):  # these open and close nothing
+        if event.kind in (model.FAILED, model.PRIVILEGE, model.ACCOUNT):  # these open and close nothing
             return []
         if event.kind == model.LOGIN:
             session = self._known(event)
@@ -129,8 +137,12 @@ class Transaction:
         """Return the open sessions of a uid."""
         return self._select("host = ? AND uid = ?", host, uid)
 
+    def of_user(self, host: str, user: str) -> list[Session]:
+        """Return the open sessions of a user."""
+        return self._select("host = ? AND user = ?", host, user)
+
     def _select(self, where: str, *values: object) -> list[Session]:
-        self.flush()
+        self._flush_sessions()
         sql = f'SELECT {COLUMNS} FROM session WHERE "end" IS NULL AND {where} ORDER BY start, id'  # noqa: S608 - constants
         return [session_of(row) for row in self._db.execute(sql, values)]
 
@@ -207,7 +219,7 @@ class Transaction:
             "VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?, ?)",
             [(body, s.channel, s.state, self._due(s, micros(now)), s.urgent, s.group, s.reason, queued) for s in slots],
         )
-        rule = message.event.kind if isinstance(message, Alert) else "trouble"
+        rule = _rule(message) if isinstance(message, Alert) else "trouble"
         self.count("alerts", rule, message.severity)
         for slot in slots:
             if slot.state == SUPPRESSED:
@@ -251,6 +263,10 @@ class Transaction:
         for key, by in self._counts.items():
             count(self._db, *key, by=by)
         self._counts.clear()
+        self.history.flush()
+        self._flush_sessions()
+
+    def _flush_sessions(self) -> None:
         self._db.executemany(
             f"INSERT INTO session ({COLUMNS}) VALUES ({_MARKS}) ON CONFLICT (id) DO UPDATE SET {_CHANGE}",  # noqa: S608 - constants
             map(_row, self._changed.values()),

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Optional
 
 from usm import check, config, metrics, replay, report, service
+from usm import explain as explaining
 from usm import status as stand
 from usm.check_sshd import inspect
 from usm.clock import now
@@ -24,7 +25,9 @@ from usm.finding import FAIL, Finding
 from usm.finding import OK as GOOD
 from usm.host import identify, local_zone
 from usm.instance import running
+from usm.judging import Judge
 from usm.outbox import Outbox
+from usm.places import Places
 from usm.runas import become_owner
 from usm.store import Store
 from usm.transport import Transport
@@ -106,6 +109,12 @@ def demo(options: argparse.Namespace) -> int:
 
 def replay_files(options: argparse.Namespace) -> int:
     """Print what the lines of files tell, touching nothing."""
+    if options.judge:
+        loaded = config.load(options.config)
+        judge = Judge(loaded.policy, local_zone(), Places(loaded.places).of)
+        for line in replay.findings(options.file, judge, now()):
+            sys.stdout.write(line + "\n")
+        return OK
     kinds = frozenset(options.kind.split(","))
     if kinds - set(KINDS):
         say(f"--kind takes {', '.join(KINDS)}, with commas between them")
@@ -174,6 +183,44 @@ def sessions(options: argparse.Namespace) -> int:
     else:
         _print(report.sessions_table(found, now(), zone, loaded.language) if found else "nobody is on")
     return OK
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Show why an event was judged abnormal, or why not; without one, what was found lately."""
+    _, store, look = _look(options)
+    if store is None:
+        return FAILED
+    with store.reading() as db:
+        if options.event is None:
+            rows = explaining.findings_rows(db, look)
+            _print(report.table(("ID", "TIME", "USER", "SEVERITY", "FINDINGS"), rows) if rows else "nothing was found")
+            return OK
+        found = explaining.explained(db, options.event)
+        if options.format == "json":
+            _print(report.json_lines(map(explaining.explanation_json, found)))
+        else:
+            _print("\n\n".join(explaining.explanation(one, look) for one in found))
+    return OK
+
+
+def baseline(options: argparse.Namespace) -> int:
+    """Show what is usual for a user."""
+    loaded, store, look = _look(options)
+    if store is None:
+        return FAILED
+    with store.reading() as db:
+        if options.format == "json":
+            _print(report.json_lines(explaining.baseline_json(db, options.user, loaded.policy)))
+        else:
+            rows = explaining.baseline_rows(db, options.user, look)
+            _print(report.table(("HOST", "FACT", "VALUE", "TIMES", "FIRST", "LAST"), rows))
+    return OK
+
+
+def _look(options: argparse.Namespace) -> tuple[config.Config, Optional[Store], Look]:
+    loaded = config.load(options.config)
+    become_owner(os.path.dirname(os.path.abspath(loaded.state)))
+    return loaded, _open_for_reading(loaded.state), Look(loaded.language, local_zone())
 
 
 def outbox(options: argparse.Namespace) -> int:

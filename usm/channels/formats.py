@@ -27,6 +27,7 @@ _ACTIONS = {
     model.LOGOUT: "user_logout",
     model.FAILED: "user_login",
     model.PRIVILEGE: "user_elevate",
+    model.FINDING: "user_finding",
 }
 _TYPES = {model.LOGIN: "start", model.LOGOUT: "end"}
 _CLOUD = {
@@ -34,6 +35,7 @@ _CLOUD = {
     model.LOGOUT: "usm.session.end",
     model.FAILED: "usm.session.failed",
     model.PRIVILEGE: "usm.session.elevate",
+    model.FINDING: "usm.finding",
 }
 _SEVERITY = {model.INFO: 1, model.NOTICE: 2, model.WARNING: 4, model.CRITICAL: 5}  # OCSF's severity_id
 # OCSF's activity_id and its caption.
@@ -42,6 +44,7 @@ _ACTIVITY = {
     model.LOGOUT: (2, "Logoff"),
     model.FAILED: (1, "Logon"),
     model.PRIVILEGE: (7, "Account Switch"),
+    model.FINDING: (99, "Finding"),
 }
 _REMOTE, _INTERACTIVE = (10, "Remote Interactive"), (2, "Interactive")
 

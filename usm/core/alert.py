@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from usm.core import model
 from usm.core.message import Alert, Digest, Top, Trouble
-from usm.core.model import Event, Host
+from usm.core.model import Event, Evidence, Finding, Host
 
 if TYPE_CHECKING:
     from usm.core.message import Message
@@ -35,28 +35,57 @@ _MORE = {
     model.LOGOUT: ("start", "duration", "end_reason", "until", *_WHOSE),
     model.FAILED: ("invalid_user", "count", "target", "command"),
     model.PRIVILEGE: ("target", "command"),
+    model.FINDING: ("start", "duration", "until", "count", *_WHOSE),
 }
 
 
-def alert_for(event: Event, host: Host, *, late: bool = False) -> Optional[Alert]:
+def alert_for(
+    event: Event,
+    host: Host,
+    findings: Optional[tuple[Finding, ...]] = None,
+    *,
+    late: bool = False,
+    learning: Optional[datetime] = None,
+) -> Optional[Alert]:
     """Return what to tell of a completed event, or None.
 
-    Of su and sudo only what was done on a terminal is told: the rest is automation's, and it is kept. Failed logins
-    are told to channels that ask for them, many at once (`route`). `late`: it happened while nobody watched.
+    Of su and sudo what was done on a terminal is told, and what is abnormal: the rest is automation's, and it is kept.
+    Failed logins are told to channels that ask for them, many at once (`route`). `findings`: None where nobody judged:
+    then only an abnormal end is a warning. `late`: it happened while nobody watched.
     """
-    if event.kind == model.PRIVILEGE and event.tty is None:
+    if event.kind == model.PRIVILEGE and event.tty is None and not findings:
         return None
-    abnormal = event.kind == model.LOGOUT and event.end_reason not in model.NORMAL_ENDS
+    if findings is not None:
+        severity = max((finding.severity for finding in findings), key=model.SEVERITIES.index, default=model.INFO)
+    else:
+        abnormal = event.kind == model.LOGOUT and event.end_reason not in model.NORMAL_ENDS
+        severity = model.WARNING if abnormal else model.INFO
     address = host.addresses[0] if host.addresses else None
+    return Alert(identify(event), event, severity, address, late=late, findings=findings or (), learning=learning)
+
+
+def identify(event: Event) -> str:
+    """Return the id of an event: 16 hexadecimal digits, the same for the same facts."""
     facts = json.dumps(event_json(event), sort_keys=True)
-    identity = blake2b(facts.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
-    return Alert(identity, event, model.WARNING if abnormal else model.INFO, address, late=late)
+    return blake2b(facts.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
 
 
 def event_json(event: Event) -> dict[str, Any]:
     """Return the event as promised to programs: one shape for a kind, absent facts null, times with their offset."""
     fields = (*_SHARED, *_MORE[event.kind])
     return {name: _plain(getattr(event, name)) for name in fields}
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as promised to programs."""
+    evidence = [{**one._asdict(), "last": one.last.isoformat()} for one in finding.evidence]
+    return {**finding._asdict(), "facts": dict(finding.facts), "evidence": evidence}
+
+
+def finding_of(body: dict[str, Any]) -> Finding:
+    """Read what `finding_json` made."""
+    evidence = tuple(Evidence(**_timed(one, ("last",))) for one in body["evidence"])
+    return Finding(**{**body, "evidence": evidence})
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of an event
@@ -66,7 +95,9 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of an event
 def message_json(message: Message) -> dict[str, Any]:
     """Return a message as promised to programs: an event as it is, everything else under a kind of its own."""
     if isinstance(message, Alert):
-        return {**event_json(message.event), "severity": message.severity, "id": message.id, "test": message.test}
+        findings = [finding_json(finding) for finding in message.findings]
+        body = {**event_json(message.event), "severity": message.severity, "id": message.id, "test": message.test}
+        return {**body, "findings": findings, "learning": _plain(message.learning)}
     body = {name: _plain(value) for name, value in message._asdict().items()}
     if isinstance(message, Digest):
         tops = {name: _top_json(getattr(message, name)) for name in ("users", "sources", "hosts")}
@@ -83,15 +114,27 @@ def dump(message: Message) -> str:
     """Message → JSON text for the outbox."""
     body = {name: _plain(value) for name, value in message._asdict().items()}
     if isinstance(message, Alert):
-        body["event"] = {name: _plain(value) for name, value in message.event._asdict().items() if value is not None}
+        body["event"] = stored(message.event)
+        body["findings"] = [finding_json(finding) for finding in message.findings]
     return json.dumps(body, ensure_ascii=False)
+
+
+def stored(event: Event) -> dict[str, Any]:
+    """Return all that is known of an event, for the store."""
+    return {name: _plain(value) for name, value in event._asdict().items() if value is not None}
+
+
+def event_of(body: dict[str, Any]) -> Event:
+    """Read what `stored` made."""
+    return Event(**_timed(body, _TIMES))
 
 
 def load(text: str) -> Message:
     """JSON text from the outbox → message."""
     body = json.loads(text)
     if "event" in body:
-        return Alert(**{**body, "event": Event(**_timed(body["event"], _TIMES))})
+        findings = tuple(finding_of(finding) for finding in body.get("findings", ()))  # older ones have none
+        return Alert(**_timed({**body, "event": event_of(body["event"]), "findings": findings}, ("learning",)))
     if "channel" in body:
         return Trouble(**_timed(body, ("time",)))
     tops = {name: Top(_pairs(body[name][0]), *body[name][1:]) for name in ("users", "sources", "hosts")}
@@ -103,4 +146,4 @@ def _pairs(value: Any) -> Any:  # noqa: ANN401 - lists where tuples were
 
 
 def _timed(body: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {**body, **{name: datetime.fromisoformat(body[name]) for name in names if name in body}}
+    return {**body, **{name: datetime.fromisoformat(body[name]) for name in names if body.get(name) is not None}}

@@ -47,7 +47,7 @@ def digest(alerts: Iterable[Alert]) -> Digest:
         address,
         sum(kinds.values()),
         abnormal,
-        tuple((kind, kinds[kind]) for kind in model.KINDS if kinds[kind]),
+        tuple((kind, kinds[kind]) for kind in model.TOLD if kinds[kind]),
         _top(users),
         _top(sources),
         _top(hosts),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from usm.core.model import Event, Secret
+    from usm.core.model import Event, Finding, Secret
 
 # What becomes of a delivery. `waiting`: for its group's time, or the end of quiet hours. `grouped`: it is part of a
 # digest, which is a delivery of its own. `suppressed`: a rule of the configuration keeps it from the channel.
@@ -21,9 +21,10 @@ WORKS, FAILING, FAULT = "works", "failing", "fault"
 
 
 class Alert(NamedTuple):
-    """One event, how grave it is, and the host's address.
+    """One event, how grave it is, what was found abnormal about it, and the host's address.
 
-    `test` marks a trial message, `late` one of something that happened while the monitor was not watching.
+    `test` marks a trial message, `late` one of something that happened while the monitor was not watching. `learning`:
+    until when it is learned what is usual.
     """
 
     id: str
@@ -32,6 +33,8 @@ class Alert(NamedTuple):
     address: Optional[str] = None
     test: bool = False
     late: bool = False
+    findings: tuple[Finding, ...] = ()
+    learning: Optional[datetime] = None
 
 
 class Top(NamedTuple):

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 LOGIN, LOGOUT, FAILED, PRIVILEGE = "login", "logout", "failed", "privilege"
 KINDS = (LOGIN, LOGOUT, FAILED, PRIVILEGE)
-# Evidence that is never told itself: it explains how a session ends that ends soon, or says more of an open one.
-HINT, DETAIL = "hint", "detail"
+# Evidence that is never told itself: it explains how a session ends that ends soon, or says more of an open one; or an
+# account was made.
+HINT, DETAIL, ACCOUNT = "hint", "detail", "account"
+# What was judged abnormal and is no event of these kinds itself: many failures, a long session, a log that was cut.
+FINDING = "finding"
+TOLD = (*KINDS, FINDING)
 
 # How a session ended; only what the evidence supports (the texts are in core/text.py).
 DISCONNECTED = "disconnected"  # the client said goodbye
@@ -205,10 +209,52 @@ class Seat(NamedTuple):
 
 
 class System(NamedTuple):
-    """Who is on, and when each process that was asked for and is there was started, in clock ticks and in time."""
+    """Who is on, and when each process that was asked for and is there was started, in clock ticks and in time.
+
+    `typed`: when something was last typed on a terminal.
+    """
 
     seats: tuple[Seat, ...]
     begun: Mapping[int, tuple[int, datetime]]
+    typed: Mapping[str, datetime] = {}
+
+
+class Place(NamedTuple):
+    """Where an address is, as far as known: ISO 3166 country, number of the autonomous system, degrees."""
+
+    country: Optional[str] = None
+    asn: Optional[int] = None
+    latitude: Optional[float] = None
+    longitude: Optional[float] = None
+
+
+class Account(NamedTuple):
+    """What the system knows of a user."""
+
+    uid: int
+    shell: str
+
+
+class Evidence(NamedTuple):
+    """What a finding was compared with: `value` was seen `times` times, the last time at `last`."""
+
+    value: str
+    times: int
+    last: datetime
+
+
+class Finding(NamedTuple):
+    """What was judged abnormal, by which rule, and why.
+
+    `facts` fill the rule's text; `silence`: the condition that keeps the rule from finding the same again, a line of
+    the configuration.
+    """
+
+    rule: str
+    severity: str
+    facts: Mapping[str, str]
+    evidence: tuple[Evidence, ...] = ()
+    silence: str = ""
 
 
 class Host(NamedTuple):

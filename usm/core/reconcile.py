@@ -88,8 +88,8 @@ def reconcile(
     return Pairing(tuple(changed), tuple(told)), Look(now, missing, unknown)
 
 
-def adopted(seat: Seat, lines: Iterable[Event], host: Host) -> tuple[Session, Event]:
-    """Return the session of somebody who is on, and its login: from the line that told it, if the log still has it."""
+def adopted(seat: Seat, lines: Iterable[Event], host: Host) -> tuple[Session, Event, bool]:
+    """Return the session of somebody who is on, its login, and whether that is from a line that the log still has."""
     mine = [
         e
         for e in lines
@@ -105,7 +105,7 @@ def adopted(seat: Seat, lines: Iterable[Event], host: Host) -> tuple[Session, Ev
     facts = (event.source_ip, event.source_port, event.method, event.key, event.tty, seat.leader, event.time)
     session = Session(event.session or "", event.host, event.service, seat.user, *facts)
     session = session._replace(person=event.person, comment=event.comment, uid=event.uid)
-    return session._replace(seat=seat.id, boot=host.boot, begun=seat.begun), event
+    return session._replace(seat=seat.id, boot=host.boot, begun=seat.begun), event, bool(mine)
 
 
 def ended_with_boot(

@@ -27,7 +27,8 @@ QUIET, FAILED = "quiet", "failed"
 class Match(NamedTuple):
     """Conditions on an alert: all that are given must hold, and each holds for any of its values.
 
-    Names are patterns (`deploy-*`); `sources`: networks, or None for logins at the machine itself.
+    Names are patterns (`deploy-*`); `sources`: networks, or None for logins at the machine itself; `rules`: any of
+    them found something.
     """
 
     kinds: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Match(NamedTuple):
     hosts: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     hours: tuple[Hours, ...] = ()
+    rules: tuple[str, ...] = ()
 
     def holds(self, alert: Alert, local: datetime) -> bool:
         """Tell whether all conditions hold for an alert that is told at this local time."""
@@ -51,6 +53,7 @@ class Match(NamedTuple):
             and _named(event.key, self.keys)
             and (not self.sources or _within(event.source_ip, self.sources))
             and (not self.hours or any(span.hold(local) for span in self.hours))
+            and (not self.rules or any(finding.rule in self.rules for finding in alert.findings))
         )
 
 

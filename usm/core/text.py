@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from string import Template
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.message import Alert, Digest, Trouble
+from usm.core.phrases import EDITED, FOUND, NAMES, SPANS, TIMES, WHY_NOT
 from usm.core.tame import clean, cut
-from usm.core.words import KINDS, METHODS, REASONS, TITLES, UNITS, WORDS
+from usm.core.words import KINDS, METHODS, REASONS, SEVERITIES, TITLES, UNITS, WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime, tzinfo
+    from collections.abc import Iterable, Mapping
+    from datetime import tzinfo
 
     from usm.core.message import Message, Top
-    from usm.core.model import Event
+    from usm.core.model import Event, Finding
 
 Tame = Callable[[str], str]
 Rows = list[tuple[str, str]]
 _HEADLINE = 200  # characters of a title that a template makes
+_FACT = 200  # code points of a fact of a finding
 _SHORT = 40  # code points of a name in a digest, where twenty stand side by side
 DIGEST, TROUBLE, MENDED = "digest", "trouble", "mended"
 # The facts that a template may name. Absent ones are "-".
@@ -49,6 +52,8 @@ FACTS = (
     "target",
     "command",
     "count",
+    "rules",
+    "findings",
 )
 
 
@@ -148,8 +153,12 @@ def when(moment: datetime, zone: tzinfo) -> str:
 
 def _title(alert: Alert, language: str) -> str:
     text = TITLES[language][alert.event.kind]
-    abnormal = alert.event.kind == model.LOGOUT and alert.event.end_reason not in model.NORMAL_ENDS
-    return WORDS[language]["abnormal"].format(text) if abnormal else text
+    if alert.event.kind == model.FINDING:
+        names = [NAMES[language][finding.rule] for finding in alert.findings]
+        return WORDS[language]["line"].format(text, ", ".join(names)) if names else text
+    ended = alert.event.kind == model.LOGOUT and alert.event.end_reason not in model.NORMAL_ENDS
+    found = any(finding.severity != model.INFO for finding in alert.findings)
+    return WORDS[language]["abnormal"].format(text) if ended or found else text
 
 
 def _filled(template: str, alert: Alert, look: Look, tame: Tame) -> str:
@@ -165,8 +174,19 @@ def _filled(template: str, alert: Alert, look: Look, tame: Tame) -> str:
         address=alert.address,
         duration=None if event.duration is None else duration(event.duration, language),
         reason=None if event.end_reason is None else REASONS[language][event.end_reason],
+        rules=" ".join(finding.rule for finding in alert.findings) or None,
+        findings="; ".join(sentence(finding, look, tame) for finding in alert.findings) or None,
     )
-    ours = ("title", "reason", "time", "start", "until", "duration")  # what we wrote ourselves holds no strangers' text
+    ours = (
+        "title",
+        "reason",
+        "time",
+        "start",
+        "until",
+        "duration",
+        "rules",
+        "findings",
+    )  # what we wrote ourselves holds no strangers' text
     shown = {
         name: "-" if value is None else str(value) if name in ours else tame(clean(str(value)))
         for name, value in values.items()
@@ -184,7 +204,7 @@ def _of_alert(alert: Alert, look: Look, tame: Tame) -> Iterable[tuple[str, Optio
     return (
         ("server", clean(event.host)),
         ("server address", _cleaned(alert.address)),
-        ("user", chosen(event.user) or words["unknown"]),
+        ("user", chosen(event.user) or (None if event.kind == model.FINDING else words["unknown"])),
         ("person", chosen(event.person)),
         ("comment", None if event.person else chosen(event.comment)),
         ("address", _source(event.source_ip, tame)),
@@ -197,7 +217,59 @@ def _of_alert(alert: Alert, look: Look, tame: Tame) -> Iterable[tuple[str, Optio
         ("service", None if event.service == "sshd" else clean(event.service)),
         ("key", chosen(event.key)),
         ("remark", words["late"] if alert.late else None),
+        *_found(alert, look, tame),
     )
+
+
+def _found(alert: Alert, look: Look, tame: Tame) -> Iterable[tuple[str, Optional[str]]]:
+    """What was judged abnormal: the rule and what it saw, what that was compared with, how to be told no more of it."""
+    words = WORDS[look.language]
+    for finding in alert.findings:
+        yield "finding", f"{sentence(finding, look, tame)} [{finding.rule}]"
+    if alert.findings:
+        yield "graveness", SEVERITIES[look.language][alert.severity]
+    for finding in alert.findings:
+        seen = [
+            words["seen"].format(tame(clean(e.value, _SHORT)), e.times, when(e.last, look.zone))
+            for e in finding.evidence
+            if e.value
+        ]
+        if seen:
+            yield "evidence", "; ".join(seen)
+    # One line silences one rule; the gravest is what somebody wants to know of.
+    gravest = [finding for finding in alert.findings if finding.severity == alert.severity]
+    if gravest:
+        yield "silence", words["silence how"].format(tame(clean(gravest[0].silence, 256)))
+    if alert.learning is not None:
+        yield "remark", words["learning"].format(when(alert.learning, look.zone))
+
+
+def sentence(finding: Finding, look: Look, tame: Tame = str) -> str:
+    """Return what a rule found, in words; what a stranger may have chosen is tamed."""
+    language = look.language
+    values = {name: _fact(name, value, look, tame) for name, value in finding.facts.items()}
+    if finding.rule == "new-source":
+        values["place"] = f" ({values['place']})" if values.get("place") else ""
+    if finding.rule == "log-edited":
+        values["what"] = EDITED[language][finding.facts["how"]].format(what=values["what"])
+    words = WORDS[language]
+    return words["finding is"].format(NAMES[language][finding.rule], FOUND[language][finding.rule].format(**values))
+
+
+def why_not(reason: str, facts: Mapping[str, str], look: Look) -> str:
+    """Return why a rule found nothing, in words."""
+    values = {name: _fact(name, value, look, str) for name, value in facts.items()}
+    detail = ", ".join(f"{name} {value}" for name, value in values.items() if value)
+    blank = {"value": "-", "count": "0", "last": "-", "number": "?", "detail": detail}
+    return WHY_NOT[look.language][reason].format(**{**blank, **values, "detail": detail})
+
+
+def _fact(name: str, value: str, look: Look, tame: Tame) -> str:
+    if name in TIMES:
+        return when(datetime.fromisoformat(value), look.zone)
+    if name in SPANS:
+        return duration(float(value), look.language)
+    return tame(clean(value, _FACT))
 
 
 def _of_digest(digest: Digest, look: Look, tame: Tame) -> Iterable[tuple[str, Optional[str]]]:
@@ -248,6 +320,10 @@ def _course(event: Event, look: Look) -> tuple[tuple[str, Optional[str]], ...]:
         return (("login time", time),)
     if event.kind == model.PRIVILEGE:
         return (("privilege time", time),)
+    if event.kind == model.FINDING:
+        start = None if event.start is None else when(event.start, zone)
+        lasts = None if event.duration is None else duration(event.duration, language)
+        return (("finding time", time), ("login time", start), ("duration", lasts))
     if event.kind == model.FAILED:
         return (
             ("failed time", time),

@@ -10,12 +10,14 @@ TITLES = {
         model.LOGOUT: "用户登出通知",
         model.FAILED: "登录失败通知",
         model.PRIVILEGE: "提权通知",
+        model.FINDING: "异常告警",
     },
     "en": {
         model.LOGIN: "User login",
         model.LOGOUT: "User logout",
         model.FAILED: "Login failed",
         model.PRIVILEGE: "Privilege use",
+        model.FINDING: "Alarm",
     },
 }
 WORDS = {
@@ -72,6 +74,15 @@ WORDS = {
         "kept": "处理",
         "kept how": "消息已保留；修正后自动补发（查看：usm outbox）",
         "sent on": "积压的消息现在继续发送",
+        "finding": "异常",
+        "finding is": "{}：{}",
+        "graveness": "级别",
+        "evidence": "对照",
+        "seen": "{}（{}次，最近 {}）",
+        "silence": "如属正常",
+        "silence how": "在配置的 silence: 下加入 {}",
+        "finding time": "时间",
+        "learning": "学习期至 {}：在此之前，与历史比较得出的结果仅供参考",
     },
     "en": {
         "abnormal": "{} (abnormal)",
@@ -126,6 +137,15 @@ WORDS = {
         "kept": "Messages",
         "kept how": "kept, and sent by themselves once this is mended (see: usm outbox)",
         "sent on": "what had to wait is being sent now",
+        "finding": "Finding",
+        "finding is": "{}: {}",
+        "graveness": "Severity",
+        "evidence": "Compared with",
+        "seen": "{} ({} times, last {})",
+        "silence": "If it was you",
+        "silence how": "put below `silence:` in the configuration: {}",
+        "finding time": "Time",
+        "learning": "learning until {}: what comes from comparing with history is no alarm before",
     },
 }
 REASONS = {
@@ -164,8 +184,24 @@ METHODS = {  # the log's own word stays beside ours, so that it can be searched 
     "en": {},
 }
 KINDS = {
-    "zh": {model.LOGIN: "登录", model.LOGOUT: "登出", model.FAILED: "登录失败", model.PRIVILEGE: "提权"},
-    "en": {model.LOGIN: "login", model.LOGOUT: "logout", model.FAILED: "failed", model.PRIVILEGE: "privilege"},
+    "zh": {
+        model.LOGIN: "登录",
+        model.LOGOUT: "登出",
+        model.FAILED: "登录失败",
+        model.PRIVILEGE: "提权",
+        model.FINDING: "异常",
+    },
+    "en": {
+        model.LOGIN: "login",
+        model.LOGOUT: "logout",
+        model.FAILED: "failed",
+        model.PRIVILEGE: "privilege",
+        model.FINDING: "finding",
+    },
+}
+SEVERITIES = {
+    "zh": {model.INFO: "提示", model.NOTICE: "注意", model.WARNING: "警告", model.CRITICAL: "严重"},
+    "en": {model.INFO: "info", model.NOTICE: "notice", model.WARNING: "warning", model.CRITICAL: "critical"},
 }
 UNITS = {
     "zh": (("天", 86400), ("小时", 3600), ("分", 60), ("秒", 1)),

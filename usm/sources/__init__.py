@@ -42,6 +42,14 @@ class Source(Protocol):
         """Return what is left of the log since then that these processes wrote, in the form of `read`; read or not."""
         ...
 
+    def past(self, since: datetime) -> Iterable[bytes]:
+        """Return the lines worth reading that are left of the log since then; from another thread, beside `read`."""
+        ...
+
+    def alarms(self) -> list[tuple[str, str]]:
+        """Return what was noticed of the log since it was asked last, such as that it was cut: which, and in detail."""
+        ...
+
     def close(self) -> None:
         """Give the descriptors back."""
         ...

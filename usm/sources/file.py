@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core.model import Batch
+from usm.core.sieve import sift
 from usm.errors import SourceError
 from usm.sources.inotify import Watcher
 from usm.sources.locate import unreadable
 from usm.sources.part import Part, TruncatedError
-from usm.sources.rotated import Plain, generations, open_log
+from usm.sources.rotated import MovedError, Plain, generations, open_log
 from usm.sources.trail import MOST_PARTS, Trail
 
 if TYPE_CHECKING:
@@ -84,17 +85,35 @@ class FileSource:
         """Yield the lines that name one of these processes, from all that is left of the log since then."""
         numbers = b"|".join(b"%d" % pid for pid in pids)
         named = re.compile(rb"^.*(?:\[(?:%s)\]: | (?:%s) \S+ -).*$" % (numbers, numbers), re.MULTILINE)
+        for data in self._blocks(since):
+            yield from named.findall(data)
+
+    def past(self, since: datetime) -> Iterator[bytes]:
+        """Yield the lines worth reading that are left of the log since then; from another thread, beside `read`."""
+        for data in self._blocks(since):
+            yield from sift(data).lines
+
+    def _blocks(self, since: datetime) -> Iterator[bytes]:
         older, current = generations(self._path)
         for generation in [*older, *([current] if current else [])]:
             if generation.mtime < since.timestamp() * 1e9:
                 continue
-            part, reader = Part(generation.ident), open_log(generation)
-            if reader is not None:
-                part.attach(generation.ident, reader, None)
-                part.note()
-                for data in iter(lambda: part.lines(reader, None), b""):  # noqa: B023 - used at once
-                    yield from named.findall(data)
+            try:
+                reader = open_log(generation)
+            except (OSError, MovedError):
+                continue
+            part = Part(generation.ident)
+            part.attach(generation.ident, reader, None)
+            part.note()
+            try:
+                yield from iter(lambda: part.lines(reader, None), b"")  # noqa: B023 - used at once
+            finally:
                 part.detach()
+
+    def alarms(self) -> list[tuple[str, str]]:
+        """Return what was noticed of the log since it was asked last, such as that it was cut: which, and in detail."""
+        alarms, self._trail.alarms = self._trail.alarms, []
+        return alarms
 
     def close(self) -> None:
         """Give the descriptors back."""

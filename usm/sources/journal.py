@@ -24,7 +24,7 @@ from usm.errors import SourceError
 from usm.sources import rights
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ class JournalSource:
         self._began = self._again = 0.0  # when the child was started; when another one may be
         self._pauses = 0
         self._due: Optional[float] = None  # until when it is open whether the child started at the right place
+        self._alarms: list[tuple[str, str]] = []
         self._lost: Optional[tuple[str, int]] = None  # why and when the place was lost, until that is told
         self._told: set[str] = set()
         mark = None if cursor is None else Mark.load(cursor)
@@ -227,6 +228,27 @@ class JournalSource:
         except SourceError as error:
             log.warning("%s", error)
             return []
+
+    def past(self, since: datetime) -> Iterator[bytes]:
+        """Yield the records that are left of the journal since then; from another thread, beside `read`."""
+        try:
+            child = subprocess.Popen(  # noqa: S603 - no shell, and only our own words and numbers
+                (*self._command, _since(micros(since)), *self._matches), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(),
+            )  # fmt: skip
+        except OSError as error:
+            log.warning("the journal's past can't be read: %s", error)
+            return
+        with child:
+            try:
+                yield from child.stdout or ()
+            finally:
+                child.kill()
+
+    def alarms(self) -> list[tuple[str, str]]:
+        """Return what was noticed of the journal since it was asked last: which, and in detail."""
+        alarms, self._alarms = self._alarms, []
+        return alarms
 
     def close(self) -> None:
         """End the child and give the descriptors back."""
@@ -329,6 +351,7 @@ class JournalSource:
     def _lose(self, why: str) -> None:
         self._stop()
         self._lost = (why, self._mark.time)
+        self._alarms.append(("lost", why))
         try:
             self._mark = self._behind(self._mark.time)
         except SourceError:

@@ -40,6 +40,7 @@ class Trail:
         self.fresh = True  # no place to go on from: lines that are there already are history
         self._watcher = watcher
         self._warned: set[str] = set()
+        self.alarms: list[tuple[str, str]] = []
 
     def look(self) -> None:
         """Find out whether the newest part is still what the path means; that is cheap and nearly always so."""
@@ -113,6 +114,7 @@ class Trail:
             if current is None:
                 return True  # perhaps it is only away for a while, and comes back
             self._warn_lost(self.parts[-1])
+            self.alarms.append(("emptied", self.path))
         # The path's own file is the newest, even where a rotated one was put back.
         followed = [part for part in self.parts if part.reader]
         followed.sort(key=lambda part: current is not None and part.ident == current.ident)
@@ -155,6 +157,7 @@ class Trail:
                     if every[index] == current:
                         # Not a new log but a copy that took the place of the old one, as some editors leave it.
                         self._attach(part, every[index], reader)
+                        self.alarms.append(("replaced", self.path))
                     else:
                         reader.close()
                     return every[index + 1 :]
@@ -202,6 +205,9 @@ class Trail:
         return reader
 
     def _attach(self, part: Part, generation: Generation, reader: Reader) -> Part:
+        size = reader.size()
+        if size is not None and size < part.offset:
+            self.alarms.append(("shorter", f"{generation.path}: {size} < {part.offset}"))
         watch = self._watcher.watch_file(reader.fd) if isinstance(reader, Plain) else None
         part.attach(generation.ident, reader, watch)
         return part

@@ -1,0 +1,111 @@
+"""What a rule is given, and what it answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+
+from usm.core.model import Event, Evidence, micros
+from usm.core.policy import Policy, network_of
+from usm.core.profile import LOGIN, NETWORK, Profile
+from usm.core.recent import Recent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from usm.core.model import Account, Place
+    from usm.core.profile import Seen
+
+# Why a rule found nothing; the texts are in core/phrases.py. A verdict without a reason is a finding.
+OFF, SILENCED, NOT_CONCERNED, NO_HISTORY, UNSET, KNOWN, USUAL, BELOW, ALLOWED, TOLD = (
+    "off",
+    "silenced",
+    "not concerned",
+    "no history",
+    "unset",
+    "known",
+    "usual",
+    "below",
+    "allowed",
+    "told",
+)
+REASONS = (OFF, SILENCED, NOT_CONCERNED, NO_HISTORY, UNSET, KNOWN, USUAL, BELOW, ALLOWED, TOLD)
+EVIDENCE = 3  # things that a finding is compared with
+
+
+class Verdict(NamedTuple):
+    """What one rule says of one event: why it found nothing, or (`reason` is None) what it found.
+
+    `severity`: where it is not the rule's own.
+    """
+
+    rule: str
+    reason: Optional[str]
+    facts: Mapping[str, str] = {}
+    evidence: tuple[Evidence, ...] = ()
+    severity: Optional[str] = None
+
+
+class Case(NamedTuple):
+    """One event, and all that the rules may compare it with. `numbers` are those of the rule that is asked.
+
+    `source`, `user`: the failures of the event's source and of its user, the latest ones. `elsewhere`: networks from
+    which the user is on now. `of` makes a time of microseconds.
+    """
+
+    event: Event
+    profile: Profile
+    policy: Policy
+    local: datetime
+    of: Callable[[int], datetime]
+    place: Optional[Place] = None
+    before: Optional[Place] = None
+    account: Optional[Account] = None
+    source: Recent = Recent()
+    user: Recent = Recent()
+    elsewhere: frozenset[str] = frozenset()
+    numbers: Mapping[str, float] = {}
+
+    @property
+    def time(self) -> int:
+        """When it happened, in microseconds."""
+        return micros(self.event.time)
+
+    @property
+    def network(self) -> str:
+        """Where it came from: its /24 or /48."""
+        return network_of(self.event.source_ip or "")
+
+    def since(self, name: str = "within") -> int:
+        """Return the moment that lies one of the rule's spans back."""
+        return self.time - round(self.numbers[name] * 1e6)
+
+    def known(self, rule: str, fact: str, value: str) -> Optional[Verdict]:
+        """Return that a value is known, if it is."""
+        seen = self.profile.seen(fact, value)
+        return None if seen is None else Verdict(rule, KNOWN, self.shown(value, seen))
+
+    def usual(self, rule: str) -> Optional[Verdict]:
+        """Return that the source is one from which the user comes regularly, if it is."""
+        seen = self.profile.seen(NETWORK, self.network)
+        if seen is None or not 0 < self.numbers["usual"] <= seen.times:
+            return None
+        return Verdict(rule, USUAL, self.shown(self.network, seen))
+
+    def shown(self, value: str, seen: Seen) -> dict[str, str]:
+        """Return what was seen, for a text; the time as ISO 8601, which the text puts into its zone."""
+        return {"value": value, "count": str(seen.times), "last": self.of(seen.last).isoformat()}
+
+    def logins(self) -> int:
+        """Return how many logins of the user are known."""
+        return self.profile.count(LOGIN)
+
+    def unseen(self, rule: str, fact: str, value: Optional[str], at_least: float = 1) -> Verdict:
+        """Find a value that was never seen of a user whose usual ones are known."""
+        if value is None:
+            return Verdict(rule, NOT_CONCERNED)
+        if self.logins() < at_least:
+            return Verdict(rule, NO_HISTORY, {"count": str(self.logins())})
+        evidence = self.profile.latest(fact, EVIDENCE, self.of)
+        facts = {"value": value, "logins": str(self.logins())}
+        return self.known(rule, fact, value) or Verdict(rule, None, facts, evidence)

@@ -1,0 +1,110 @@
+"""Why an event was judged abnormal, or why not; and what is usual for a user."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from usm.core import profile
+from usm.core.alert import event_of, finding_of, identify
+from usm.core.judge import gravest
+from usm.core.message import Alert
+from usm.core.tame import clean
+from usm.core.text import plain_text, sentence, when, why_not
+from usm.errors import UsmError
+from usm.history import judgements, latest, learned_since, profiles
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from usm.core.policy import Policy
+    from usm.core.text import Look
+    from usm.history import Judgement
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DIGITS = 16  # of an id
+LATEST = 20  # findings that are listed where no event is named
+
+
+class UnknownError(UsmError):
+    """There is no such event or user."""
+
+
+def explained(db: sqlite3.Connection, event: str) -> list[Judgement]:
+    """Return how the events of a session, or the event of a message, were judged. Raises UnknownError."""
+    if len(event) != _DIGITS or not set(event) <= set("0123456789abcdef"):
+        text = f"{clean(event, 40)} is no id of an event; it is the 16 digits of `session` or `id`"
+        raise UnknownError(f"{text}, as in: usm sessions --all --format json")
+    found = judgements(db, event)
+    if not found:
+        raise UnknownError(f"no event {event} was judged: it is older than the retention, or of another machine")
+    return found
+
+
+def explanation_json(judgement: Judgement) -> dict[str, Any]:
+    """One judged event for programs."""
+    verdicts = [{"rule": rule, "reason": reason, "facts": facts} for rule, reason, facts in judgement.verdicts]
+    return {"event": judgement.event, "findings": judgement.findings, "verdicts": verdicts}
+
+
+def explanation(judgement: Judgement, look: Look) -> str:
+    """Return the event as it was told, then a line for each rule that found nothing."""
+    event = event_of(judgement.event)
+    findings = tuple(finding_of(body) for body in judgement.findings)
+    lines = [plain_text(Alert(identify(event), event, gravest(findings), findings=findings), look)]
+    lines += [f"  {rule}: {why_not(reason, facts, look)}" for rule, reason, facts in judgement.verdicts]
+    return "\n".join(lines)
+
+
+def findings_rows(db: sqlite3.Connection, look: Look) -> list[tuple[str, ...]]:
+    """Return the latest findings: id, when, whose, how grave, what."""
+    rows: list[tuple[str, ...]] = []
+    for identity, judgement in latest(db, LATEST):
+        event, findings = event_of(judgement.event), [finding_of(body) for body in judgement.findings]
+        said = "; ".join(f"[{finding.rule}] {sentence(finding, look)}" for finding in findings)
+        rows.append((identity, when(event.time, look.zone), clean(event.user or "-", 32), gravest(findings), said))
+    return rows
+
+
+def baseline_json(db: sqlite3.Connection, user: str, policy: Policy) -> list[dict[str, Any]]:
+    """What is usual for a user, one object a host. Raises UnknownError."""
+    found = profiles(db, user)
+    if not found:
+        raise UnknownError(f"nothing is known of {clean(user, 64)}: no login was seen")
+    since = learned_since(db)
+    start = None if since is None else _time(since)
+    return [
+        {
+            "user": user,
+            "host": host,
+            "since": None if start is None else start.isoformat(),
+            "learning_until": None if start is None else (start + policy.learning).isoformat(),
+            **{fact: _values(rows, fact) for fact in profile.FACTS},
+        }
+        for host, rows in found.items()
+    ]
+
+
+def baseline_rows(db: sqlite3.Connection, user: str, look: Look) -> list[tuple[str, ...]]:
+    """Return what is usual for a user: host, fact, value, how often, since when, last when. Raises UnknownError."""
+    found = profiles(db, user)
+    if not found:
+        raise UnknownError(f"nothing is known of {clean(user, 64)}: no login was seen")
+    return [
+        (clean(host), fact, clean(value) or "-", str(times), *(when(_time(t), look.zone) for t in (first, last)))
+        for host, rows in found.items()
+        for fact, value, first, last, times in sorted(rows, key=lambda row: profile.FACTS.index(row[0]))
+    ]
+
+
+def _values(rows: Iterable[tuple[str, str, int, int, int]], fact: str) -> list[dict[str, Any]]:
+    return [
+        {"value": value, "times": times, "first": _time(first).isoformat(), "last": _time(last).isoformat()}
+        for name, value, first, last, times in rows
+        if name == fact
+    ]
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,193 @@
+"""What judging remembers, in the state file: profiles of users, latest failures, incidents, and what was judged.
+
+Read when asked for and written once, at the end, in the transaction of the batch. What is kept is bounded, so that an
+attack from a million addresses makes neither the file nor the process grow.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from usm.core.incident import Incident
+from usm.core.model import micros
+from usm.core.profile import Profile
+from usm.core.recent import Recent
+
+if TYPE_CHECKING:
+    import sqlite3
+    from datetime import datetime
+
+MOST_RECENT = 20_000  # windows of sources and users that are kept, some 10 MB at the very most
+_MANY = 64  # windows written at once: then their number is looked at
+_MORE = 2000  # windows that may be too many until they are removed at once: removing is the dearer part
+_SINCE = "learning_since"
+
+
+class Judgement(NamedTuple):
+    """One event as it was judged: the event, the findings and why the other rules found nothing, all as JSON."""
+
+    event: dict[str, Any]
+    findings: list[dict[str, Any]]
+    verdicts: list[Any]
+
+
+class History:
+    """The memory of judging, within one transaction."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._profiles: dict[tuple[str, str], Profile] = {}
+        self._recent: dict[tuple[str, str, str], Recent] = {}
+        self._touched: dict[tuple[str, str, str], int] = {}
+        self._incidents: dict[tuple[str, str, str], Optional[Incident]] = {}
+        self._changed: set[tuple[str, str, str]] = set()
+        self._judged: list[tuple[Any, ...]] = []
+
+    def profile(self, host: str, user: str, since: int) -> Profile:
+        """Return what is usual for a user; what was not seen since then is forgotten."""
+        key = (host, user)
+        if key not in self._profiles:
+            sql = "SELECT fact, value, first, last, count FROM seen WHERE host = ? AND user = ?"
+            self._profiles[key] = Profile(self._db.execute(sql, key), since)
+        return self._profiles[key]
+
+    def recent(self, scope: str, host: str, name: str) -> Recent:
+        """Return what happened last in one respect."""
+        key = (scope, host, name)
+        if key not in self._recent:
+            sql = "SELECT body FROM recent WHERE scope = ? AND host = ? AND name = ?"
+            row = self._db.execute(sql, key).fetchone()
+            self._recent[key] = Recent() if row is None else Recent(row[0])
+        return self._recent[key]
+
+    def touch(self, scope: str, host: str, name: str, last: int) -> None:
+        """Have what happened last written down."""
+        self._touched[scope, host, name] = last
+
+    def incident(self, rule: str, host: str, name: str) -> Optional[Incident]:
+        """Return what goes on."""
+        key = (rule, host, name)
+        if key not in self._incidents:
+            names = "since, last, count, told, told_count, pause, names"
+            sql = f"SELECT {names} FROM incident WHERE rule = ? AND host = ? AND name = ?"  # noqa: S608 - constants
+            row = self._db.execute(sql, key).fetchone()
+            self._incidents[key] = None if row is None else Incident._make((*row[:6], tuple(json.loads(row[6]))))
+        return self._incidents[key]
+
+    def put(self, rule: str, host: str, name: str, incident: Incident) -> None:
+        """Have written down what goes on."""
+        self._incidents[rule, host, name] = incident
+        self._changed.add((rule, host, name))
+
+    def judged(
+        self, identity: str, session: Optional[str], time: int, texts: tuple[str, str, str], *, found: bool
+    ) -> None:
+        """Note how an event was judged: it, the findings and the verdicts as JSON."""
+        self._judged.append((number(identity), None if session is None else number(session), time, found, *texts))
+
+    def since(self, time: int) -> int:
+        """Return when what is known of users begins; where nothing is known yet, it begins now."""
+        row = self._db.execute("SELECT value FROM fact WHERE name = ?", (_SINCE,)).fetchone()
+        if row is None:
+            begin(self._db, time)
+            return time
+        return int(row[0])
+
+    def flush(self) -> None:
+        """Write down what has changed."""
+        for (host, user), profile in self._profiles.items():
+            self._write(host, user, profile)
+        # A profile that was written may be asked for again in the same transaction.
+        rows = [(*key, last, self._recent[key].dump()) for key, last in self._touched.items()]
+        self._db.executemany("INSERT OR REPLACE INTO recent VALUES (?, ?, ?, ?, ?)", rows)
+        if len(rows) > _MANY:
+            bound(self._db)
+        self._touched.clear()
+        self._db.executemany(
+            "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (*key, *one[:6], json.dumps(one.names, ensure_ascii=False))
+                for key in self._changed
+                if (one := self._incidents[key]) is not None
+            ],
+        )
+        self._changed.clear()
+        self._db.executemany("INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?, ?, ?, ?)", self._judged)
+        self._judged.clear()
+
+    def _write(self, host: str, user: str, profile: Profile) -> None:
+        if profile.gone:
+            sql = "DELETE FROM seen WHERE host = ? AND user = ? AND fact = ? AND value = ?"
+            self._db.executemany(sql, [(host, user, *key) for key in profile.gone])
+            profile.gone.clear()
+        if profile.changed:
+            rows = [(host, user, *key, *seen) for key in profile.changed if (seen := profile.seen(*key)) is not None]
+            self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            profile.changed.clear()
+
+
+def bound(db: sqlite3.Connection) -> None:
+    """Forget the windows that were quiet for longest where there are too many."""
+    (count,) = db.execute("SELECT count(*) FROM recent").fetchone()
+    if count > MOST_RECENT + _MORE:
+        chosen = "SELECT scope, host, name FROM recent ORDER BY last LIMIT ?"
+        db.execute(f"DELETE FROM recent WHERE (scope, host, name) IN ({chosen})", (count - MOST_RECENT,))  # noqa: S608 - constants
+
+
+def begin(db: sqlite3.Connection, time: int) -> None:
+    """Note since when users are known; an earlier time counts more."""
+    sql = "INSERT INTO fact VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = min(CAST(value AS INTEGER), ?2)"
+    db.execute(sql, (_SINCE, time))
+
+
+def number(identity: str) -> int:
+    """16 hexadecimal digits → the number they are stored as."""
+    return int.from_bytes(bytes.fromhex(identity), "big", signed=True)
+
+
+def judgements(db: sqlite3.Connection, identity: str) -> list[Judgement]:
+    """Return how a session's events, or the event of a message, were judged, oldest first."""
+    sql = "SELECT event, findings, verdicts FROM judgement WHERE id = ?1 OR session = ?1 ORDER BY time, id"
+    return [Judgement(*map(json.loads, row)) for row in db.execute(sql, (number(identity),))]
+
+
+def latest(db: sqlite3.Connection, most: int) -> list[tuple[str, Judgement]]:
+    """Return the latest events of which something was found, with their ids, the newest first."""
+    sql = "SELECT id, event, findings, verdicts FROM judgement WHERE found = 1 ORDER BY time DESC, id LIMIT ?"
+    rows = db.execute(sql, (most,))
+    return [(row[0].to_bytes(8, "big", signed=True).hex(), Judgement(*map(json.loads, row[1:]))) for row in rows]
+
+
+def profiles(db: sqlite3.Connection, user: str) -> dict[str, list[tuple[str, str, int, int, int]]]:
+    """Return what is known of a user: host → rows of fact, value, first, last, count; the latest first."""
+    sql = "SELECT host, fact, value, first, last, count FROM seen WHERE user = ? ORDER BY host, fact, last DESC"
+    found: dict[str, list[tuple[str, str, int, int, int]]] = {}
+    for host, *row in db.execute(sql, (user,)):
+        found.setdefault(host, []).append(tuple(row))
+    return found
+
+
+def learned_since(db: sqlite3.Connection) -> Optional[int]:
+    """Return when what is known of users begins, None where nothing is known."""
+    row = db.execute("SELECT value FROM fact WHERE name = ?", (_SINCE,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+Rows = list[tuple[str, str, str, str, int, int, int]]
+
+
+def known(db: sqlite3.Connection) -> Rows:
+    """Return all that is known of all users."""
+    return db.execute("SELECT host, user, fact, value, first, last, count FROM seen").fetchall()
+
+
+def merge(db: sqlite3.Connection, found: Rows, since: Optional[datetime]) -> None:
+    """Add what was found of users to what is known of them."""
+    add = (
+        "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first = min(first, excluded.first), "
+        "last = max(last, excluded.last), count = count + excluded.count"
+    )
+    db.executemany(add, found)
+    if since is not None:
+        begin(db, micros(since))

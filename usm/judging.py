@@ -1,0 +1,383 @@
+"""Judges events, with what the store knows and the system says: the rules are pure, this brings them their facts."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+
+from usm.core import model
+from usm.core.alert import finding_json, identify, stored
+from usm.core.incident import grow
+from usm.core.judge import Judged, find, judge
+from usm.core.model import Event, Finding, micros
+from usm.core.policy import Policy, network_of
+from usm.core.profile import CREATED, SHELL, SHORT, TARGET
+from usm.core.programs.privilege import SERVICES
+from usm.core.recent import Entry
+from usm.core.rules.case import TOLD, Case, Verdict
+from usm.core.rules.login import JUDGES, previous
+from usm.core.rules.others import LOGOUT_JUDGES, PRIVILEGE_JUDGES, burst, counts_as_mass, is_root_shell
+from usm.core.tally import tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import tzinfo
+
+    from usm.core.decode import Stamps
+    from usm.core.model import Account, Failure, Place, Session, System
+    from usm.core.profile import Profile
+    from usm.core.rules.others import Burst
+    from usm.transaction import Transaction
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROS = 1_000_000
+SOURCE, USER, PRIVILEGE, SHORT_ONES, ENDS = "source", "user", "privilege", "short", "ends"  # what windows are kept of
+
+
+class Told(NamedTuple):
+    """An event that is to be told, and what was found of it."""
+
+    event: Event
+    findings: tuple[Finding, ...] = ()
+    learning: Optional[datetime] = None
+
+
+class Judge:
+    """Asks all the rules; `place_of` tells where an address is, `account_of` what the system knows of a user."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        zone: tzinfo,
+        place_of: Callable[[str], Optional[Place]] = lambda _ip: None,
+        account_of: Callable[[str], Optional[Account]] = lambda _user: None,
+    ) -> None:
+        self.policy, self.zone = policy, zone
+        self._place_of, self._account_of = place_of, account_of
+
+    def judge(self, tx: Transaction, event: Event) -> list[Told]:
+        """Return the event with what was found of it, and what else that shows, to be told."""
+        if event.kind == model.LOGIN:
+            return [self._login(tx, event)]
+        if event.kind == model.LOGOUT:
+            return [*self._mass_end(tx, event), self._logout(tx, event)]
+        if event.kind == model.PRIVILEGE:
+            return [self._privilege(tx, event)]
+        if event.kind == model.FAILED and event.service in SERVICES:
+            return [*self._privilege_failed(tx, event), Told(event)]
+        return [Told(event)]
+
+    def take(self, tx: Transaction, event: Event, stamps: Stamps) -> list[Told]:
+        """Judge whatever a line gave, one by one, also failed logins and accounts that were made."""
+        if event.kind == model.ACCOUNT:
+            self.learn(tx, event)
+            return []
+        if event.kind == model.FAILED and event.service not in SERVICES:
+            return self.failures(tx, tally([event], [], stamps))
+        return self.judge(tx, event)
+
+    def learn(self, tx: Transaction, event: Event) -> None:
+        """Note what is usual, of what is history and is told to nobody."""
+        profile, time = self._profile(tx, event), micros(event.time)
+        tx.history.since(time)
+        if event.kind == model.LOGIN:
+            place = None if event.source_ip is None else self._place_of(event.source_ip)
+            profile.learn_login(event, time, place)
+        elif event.kind == model.LOGOUT:
+            self._learn_end(profile, event)
+        elif event.kind == model.PRIVILEGE:
+            self._learn_privilege(profile, event)
+        elif event.kind == model.ACCOUNT:
+            profile.learn(CREATED, time)
+
+    def _profile(self, tx: Transaction, event: Event) -> Profile:
+        since = micros(event.time) - self.policy.history // timedelta(microseconds=1)
+        return tx.history.profile(event.host, event.user or "", since)
+
+    def _case(self, tx: Transaction, event: Event) -> Case:
+        return Case(event, self._profile(tx, event), self.policy, event.time.astimezone(self.zone), self._of)
+
+    def _of(self, time: int) -> datetime:
+        return _EPOCH + timedelta(microseconds=time)
+
+    def _learning(self, tx: Transaction, event: Event) -> Optional[datetime]:
+        """Return until when it is learned what is usual, None where that is over."""
+        until = self._of(tx.history.since(micros(event.time))) + self.policy.learning
+        return until if event.time < until else None
+
+    def _login(self, tx: Transaction, event: Event) -> Told:
+        case, history = self._case(tx, event), tx.history
+        if event.source_ip is not None:
+            before = previous(case)
+            case = case._replace(
+                place=self._place_of(event.source_ip),
+                before=None if before is None else self._place_of(before.value),
+                source=history.recent(SOURCE, event.host, event.source_ip),
+                user=history.recent(USER, event.host, event.user or ""),
+                elsewhere=self._elsewhere(tx, case),
+            )
+        case = case._replace(account=self._account_of(event.user or ""))
+        learning = self._learning(tx, event)
+        judged = judge(case, JUDGES, learning=learning is not None)
+        self._note(tx, event, judged)
+        if judged.severity != model.CRITICAL:  # what an intruder shows must not become what is usual
+            case.profile.learn_login(event, case.time, case.place)
+        return Told(event, judged.findings, learning)
+
+    def _elsewhere(self, tx: Transaction, case: Case) -> frozenset[str]:
+        """Return the networks from which the user is on; asked only where there can be as many as matter."""
+        setting, event = self.policy.rules.get("many-sources"), case.event
+        networks = {*case.profile.values("network"), case.network}
+        if setting is None or len(networks) < setting.numbers["sources"]:
+            return frozenset()
+        others = tx.of_user(event.host, event.user or "")
+        return frozenset(network_of(s.source_ip) for s in others if s.source_ip is not None)
+
+    def _logout(self, tx: Transaction, event: Event) -> Told:
+        case = self._case(tx, event)
+        short = tx.history.recent(SHORT_ONES, event.host, event.user or "")
+        judged = judge(case._replace(user=short), LOGOUT_JUDGES, learning=False)
+        if (
+            tx.history.incident("too-long", event.host, event.session or "") is not None
+        ):  # it was told while the session lasted
+            left = tuple(finding for finding in judged.findings if finding.rule != "too-long")
+            said = tuple(v if v.rule != "too-long" else Verdict(v.rule, TOLD) for v in judged.verdicts)
+            judged = Judged(left, said)
+        if any(finding.rule == "short-sessions" for finding in judged.findings):
+            judged = self._once(tx, event, judged)
+        self._learn_end(case.profile, event)
+        shorter = self._number("short-sessions", "shorter")
+        if event.duration is not None and event.duration < shorter:
+            short.add(Entry(case.time, 1))
+            tx.history.touch(SHORT_ONES, event.host, event.user or "", case.time)
+        self._note(tx, event, judged)
+        return Told(event, judged.findings)
+
+    def _once(self, tx: Transaction, event: Event, judged: Judged) -> Judged:
+        """Leave out that sessions are short where that was told a short time ago."""
+        rule, time = "short-sessions", micros(event.time)
+        incident, tell = grow(tx.history.incident(rule, event.host, event.user or ""), time, time, 1, ())
+        tx.history.put(rule, event.host, event.user or "", incident)
+        return judged if tell else judged._replace(findings=tuple(f for f in judged.findings if f.rule != rule))
+
+    def _learn_end(self, profile: Profile, event: Event) -> None:
+        if event.duration is not None and event.duration < self._number("short-sessions", "shorter"):
+            profile.learn(SHORT, micros(event.time))
+
+    def _privilege(self, tx: Transaction, event: Event) -> Told:
+        case = self._case(tx, event)
+        learning = self._learning(tx, event)
+        judged = judge(case, PRIVILEGE_JUDGES, learning=learning is not None)
+        self._note(tx, event, judged)
+        self._learn_privilege(case.profile, event)
+        return Told(event, judged.findings, learning if judged.findings else None)
+
+    @staticmethod
+    def _learn_privilege(profile: Profile, event: Event) -> None:
+        if event.target is not None:
+            profile.learn(TARGET, micros(event.time), event.target)
+        if is_root_shell(event):
+            profile.learn(SHELL, micros(event.time), "root")
+
+    def _number(self, rule: str, name: str) -> float:
+        setting = self.policy.rules.get(rule)
+        return 0.0 if setting is None else setting.numbers[name]
+
+    def _privilege_failed(self, tx: Transaction, event: Event) -> list[Told]:
+        time, user = micros(event.time), event.user or ""
+        recent = tx.history.recent(PRIVILEGE, event.host, user)
+        recent.add(Entry(time, event.count, event.target or ""))
+        tx.history.touch(PRIVILEGE, event.host, user, time)
+        found = burst(
+            recent.within(time - self._span("privilege-failed"), time), self._number("privilege-failed", "failures")
+        )
+        facts = {"user": user}
+        return self._many(tx, "privilege-failed", user, event._replace(source_ip=None), found, event.count, facts)
+
+    def _mass_end(self, tx: Transaction, event: Event) -> list[Told]:
+        if not counts_as_mass(event):
+            return []
+        rule, time = "mass-end", micros(event.time)
+        recent = tx.history.recent(ENDS, event.host, "")
+        recent.add(Entry(time, 1, event.user or ""))
+        tx.history.touch(ENDS, event.host, "", time)
+        found = burst(recent.within(time - self._span(rule), time), self._number(rule, "sessions"))
+        nobody = Event(model.LOGOUT, event.time, event.host, event.service)
+        return self._many(tx, rule, "", nobody, found, 1, {})
+
+    def _span(self, rule: str) -> int:
+        return round(self._number(rule, "within") * _MICROS)
+
+    def failures(self, tx: Transaction, failures: Sequence[Failure]) -> list[Told]:
+        """Return what the failed logins of a batch show, together with those before."""
+        told: list[Told] = []
+        for failure in failures:
+            told += self._from_source(tx, failure)
+            for user, count in _tried(failure).items():
+                told += self._of_user(tx, failure, user, count)
+        return told
+
+    def _from_source(self, tx: Transaction, failure: Failure) -> list[Told]:
+        name, time = failure.source_ip or "", micros(failure.until)
+        recent = tx.history.recent(SOURCE, failure.host, name)
+        recent.add(*_entries(failure, self._span("failed-source") or self._span("enumeration")))
+        tx.history.touch(SOURCE, failure.host, name, time)
+        told = []
+        tried = sum(times for *_, times in failure.who)
+        for rule, limit, distinct, flag in (
+            ("failed-source", "failures", False, None),
+            ("enumeration", "users", True, 1),
+            ("spraying", "users", True, 0),
+        ):
+            if rule in self.policy.rules:
+                entries = recent.within(time - self._span(rule), time)
+                found = burst(entries, self._number(rule, limit), distinct=distinct, flag=flag)
+                event = Event(model.FINDING, failure.time, failure.host, failure.service, source_ip=failure.source_ip)
+                users = "" if found is None else ", ".join(found.tags[-5:])
+                told += self._many(tx, rule, "", event, found, tried, {"users": users}, name=name or "local")
+        return told
+
+    def _of_user(self, tx: Transaction, failure: Failure, user: str, count: int) -> list[Told]:
+        rule, time = "failed-user", micros(failure.until)
+        recent = tx.history.recent(USER, failure.host, user)
+        recent.add(Entry(time, _scaled(count, failure, self._span(rule)), failure.source_ip or "local"))
+        tx.history.touch(USER, failure.host, user, time)
+        found = burst(recent.within(time - self._span(rule), time), self._number(rule, "failures"))
+        sources = () if found is None else found.tags
+        event = Event(model.FINDING, failure.time, failure.host, failure.service, user)
+        facts = {"user": user, "sources": str(len(sources)), "examples": ", ".join(sources[-3:])}
+        return self._many(tx, rule, user, event, found, count, facts)
+
+    def _many(
+        self,
+        tx: Transaction,
+        rule: str,
+        key: str,
+        event: Event,
+        found: Optional[Burst],
+        new: int,
+        facts: dict[str, str],
+        name: str = "",
+    ) -> list[Told]:
+        """Tell of many of the same once, and again when it has grown or goes on for long."""
+        if found is None or rule not in self.policy.rules:
+            return []
+        before, time = tx.history.incident(rule, event.host, key), micros(event.until or event.time)
+        time = max(time, found.first)
+        count = new if before is not None and time - before.last <= 86_400 * _MICROS else found.times
+        names = (name,) if name else found.tags
+        incident, tell = grow(before, found.first, time, count, names)
+        tx.history.put(rule, event.host, key, incident)
+        if not tell:
+            return []
+        since = self._of(incident.since)
+        until = self._of(max(time, incident.last))
+        whole = {**facts, "count": str(incident.times), "since": since.isoformat(), "names": ", ".join(incident.names)}
+        told = event._replace(
+            kind=model.FINDING,
+            time=event.time if event.kind != model.FINDING else self._of(found.first),
+            count=incident.times,
+            until=until if until > self._of(found.first) else None,
+        )
+        told = told._replace(time=min(told.time, until), session=None, method=None, target=None, command=None)
+        return self.note(tx, told, Verdict(rule, None, whole))
+
+    def look(self, tx: Transaction, sessions: Iterable[Session], system: System, now: datetime) -> list[Told]:
+        """Return which open sessions last too long, or have nobody at them; each once."""
+        told: list[Told] = []
+        for session in sessions:
+            setting = self.policy.rules.get("too-long")
+            lasts = (now - session.start).total_seconds()
+            if setting is not None and lasts >= setting.numbers["after"]:
+                facts = {"lasts": f"{lasts:.0f}", "most": f"{setting.numbers['after']:.0f}"}
+                told += self._of_session(tx, session, Verdict("too-long", None, facts), now)
+            setting, typed = self.policy.rules.get("idle"), system.typed.get(session.tty or "")
+            quiet = 0.0 if typed is None else (now - max(typed, session.start)).total_seconds()
+            if setting is not None and quiet >= setting.numbers["after"]:
+                facts = {"lasts": f"{quiet:.0f}", "most": f"{setting.numbers['after']:.0f}"}
+                told += self._of_session(tx, session, Verdict("idle", None, facts), now)
+        return told
+
+    def _of_session(self, tx: Transaction, session: Session, verdict: Verdict, now: datetime) -> list[Told]:
+        if tx.history.incident(verdict.rule, session.host, session.id) is not None:
+            return []
+        time = micros(now)
+        tx.history.put(verdict.rule, session.host, session.id, grow(None, time, time, 1, ())[0])
+        event = Event(
+            model.FINDING,
+            now,
+            session.host,
+            session.service,
+            session.user,
+            session.source_ip,
+            session.source_port,
+            session.method,
+            session.key,
+            session.tty,
+            session.leader,
+            session.id,
+            session.start.astimezone(now.tzinfo),
+            (now - session.start).total_seconds(),
+            person=session.person,
+            comment=session.comment,
+        )
+        return self.note(tx, event, verdict)
+
+    def note(self, tx: Transaction, event: Event, verdict: Verdict) -> list[Told]:
+        """Return what was found beside events of the log, if it is neither off nor silenced."""
+        if verdict.rule not in self.policy.rules:
+            return []
+        found = find(verdict, event, self.policy, event.time.astimezone(self.zone))
+        if not isinstance(found, Finding):
+            return []
+        self._note(tx, event, Judged((found,), (verdict,)))
+        return [Told(event, (found,))]
+
+    def attach(self, tx: Transaction, told: Told, rule: str, facts: dict[str, str]) -> Told:
+        """Add what the system shows of an event that the log does not tell."""
+        event = told.event
+        if rule not in self.policy.rules:
+            return told
+        found = find(Verdict(rule, None, facts), event, self.policy, event.time.astimezone(self.zone))
+        if not isinstance(found, Finding):
+            return told
+        told = told._replace(findings=(*told.findings, found))
+        self._note(tx, event, Judged(told.findings, ()))
+        return told
+
+    @staticmethod
+    def _note(tx: Transaction, event: Event, judged: Judged) -> None:
+        """Keep how an event was judged, for whoever asks why."""
+        verdicts = [[v.rule, v.reason, dict(v.facts)] for v in judged.verdicts if v.reason is not None]
+        findings = [finding_json(finding) for finding in judged.findings]
+        texts = (_text(stored(event)), _text(findings), _text(verdicts))
+        tx.history.judged(identify(event), event.session, micros(event.time), texts, found=bool(findings))
+        for finding in judged.findings:
+            tx.count("findings", finding.rule, finding.severity)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _tried(failure: Failure) -> dict[str, int]:
+    """Return the accounts that were tried, as far as they exist: an attacker invents a million others."""
+    tried: dict[str, int] = {}
+    for user, _, invalid, times in failure.who:
+        if user and not invalid:
+            tried[user] = tried.get(user, 0) + times
+    return tried
+
+
+def _scaled(count: int, failure: Failure, span: int) -> int:
+    """Return how many of a folded row's failures fall into a span, as if they were spread evenly."""
+    lasted = micros(failure.until) - micros(failure.time)
+    return count if lasted <= span or not span else max(1, count * span // lasted)
+
+
+def _entries(failure: Failure, span: int) -> list[Entry]:
+    time = micros(failure.until)
+    return [
+        Entry(time, _scaled(times, failure, span), user, int(invalid)) for user, _, invalid, times in failure.who[-64:]
+    ]

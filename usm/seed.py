@@ -1,0 +1,89 @@
+"""What is usual here, from what the host has already: the log and its rotated files, the state file, wtmp.
+
+So that the first day is no flood of things that are seen for the first time. It is read beside the monitor's work,
+once for a state file, and nobody is told of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from usm import wtmp
+from usm.core import model
+from usm.core.decode import Stamps
+from usm.core.model import Event
+from usm.history import known, merge
+from usm.ingest import Intake
+from usm.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime, tzinfo
+
+    from usm.core.model import Host, Session
+    from usm.judging import Judge
+
+log = logging.getLogger(__name__)
+SEEDED = "seeded"  # the fact in the store that says that it was done, and when
+_ROUND = 20_000  # lines between two writes to the store in memory
+
+
+def seed(
+    path: str, judge: Judge, lines: Iterable[bytes], host: Host, zone: tzinfo, now: datetime, *, journal: bool
+) -> int:
+    """Learn from what was before `now` and commit it to the state file at `path`; return how many events that were.
+
+    Raises StoreError; then nothing was learned, and it can be done again.
+    """
+    memory, first, count = Store(":memory:"), now, 0
+    for event in _past(memory, judge, lines, zone, now, journal=journal):
+        first, count = min(first, event.time), count + 1
+    store = Store(path)
+    try:
+        older = [_login(session) for session in store.sessions(everything=True) if session.start < first]
+        first = min((event.time for event in older), default=first)
+        older += [event for event in _of_wtmp(host) if event.time < first]
+        with memory.transaction() as tx:
+            for event in older:
+                judge.learn(tx, event)
+        first = min((event.time for event in older), default=first)
+        with memory.reading() as db:
+            found = known(db)
+        with store.writing() as db:
+            merge(db, found, first if count or older else None)
+        store.note(**{SEEDED: now.isoformat()})
+    finally:
+        store.close()
+        memory.close()
+    return count + len(older)
+
+
+def _past(
+    memory: Store, judge: Judge, lines: Iterable[bytes], zone: tzinfo, now: datetime, *, journal: bool
+) -> Iterator[Event]:
+    intake, left = Intake(Stamps(zone, now), journal=journal), iter(lines)
+    more = True
+    while more:
+        more = False
+        with memory.transaction() as tx:
+            for number, line in enumerate(left, 1):
+                for event in intake.take(tx, line.rstrip(b"\n")):
+                    if event.time < now and event.kind != model.FAILED:
+                        judge.learn(tx, event)
+                        yield event
+                if number == _ROUND:
+                    more = True
+                    break
+
+
+def _login(session: Session) -> Event:
+    where = (session.source_ip, session.source_port, session.method, session.key, session.tty)
+    return Event(model.LOGIN, session.start, session.host, session.service, session.user, *where)
+
+
+def _of_wtmp(host: Host) -> Iterator[Event]:
+    """Whoever came from an address came through sshd, as far as that can be told."""
+    for login in wtmp.logins():
+        service = "login" if login.source_ip is None else "sshd"
+        yield Event(model.LOGIN, login.time, host.name, service, login.user, login.source_ip, tty=login.tty)
