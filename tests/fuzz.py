@@ -27,10 +27,11 @@ from tests.support import routes
 from usm.core import model
 from usm.core.alert import alert_for, event_json
 from usm.core.decode import Stamps, decode_syslog
+from usm.core.look import Look
 from usm.core.message import Alert
 from usm.core.model import INFO, Batch, Event, Host
 from usm.core.recognize import recognize
-from usm.core.text import Look, plain_text
+from usm.core.text import plain_text
 from usm.ingest import Intake, Watch, ingest
 from usm.store import Store
 

@@ -15,6 +15,7 @@ import pytest
 from tests.support import alert_of, slots
 from usm import deliver, outbox
 from usm.core.alert import alert_for
+from usm.core.look import Look
 from usm.core.message import (
     DEAD,
     PENDING,
@@ -33,7 +34,6 @@ from usm.core.message import (
 )
 from usm.core.model import LOGIN, Event, Host
 from usm.core.route import Slot
-from usm.core.text import Look
 from usm.deliver import OPEN, TICK, Outlet, Worker, attempt
 from usm.errors import StoreError, TransportError
 from usm.outbox import Outbox

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from usm.core.look import Look
 from usm.core.model import KINDS
-from usm.core.text import Look
 from usm.replay import replay
 
 DATA = Path(__file__).parent / "data"

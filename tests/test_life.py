@@ -15,8 +15,8 @@ import pytest
 
 from tests.life import END, MIDDLE, START, VPN, Life, Place, Truth, life, works
 from usm.core import hours
+from usm.core.look import Look
 from usm.core.model import CLOSED, FAILED, LOGIN, LOGOUT, PRIVILEGE
-from usm.core.text import Look
 from usm.replay import replay
 
 if TYPE_CHECKING:

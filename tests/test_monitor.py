@@ -24,9 +24,9 @@ from usm import cli, workers
 from usm import monitor as module
 from usm.channels.console import Console
 from usm.config import Config, Notify
+from usm.core.look import Look
 from usm.core.model import Batch
 from usm.core.route import Route
-from usm.core.text import Look
 from usm.deliver import Outlet, Worker
 from usm.errors import SourceError
 from usm.monitor import Monitor

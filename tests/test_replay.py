@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from tests.bench import corpus
+from usm.core.look import Look
 from usm.core.model import FAILED, KINDS, LOGIN, LOGOUT
-from usm.core.text import Look
 from usm.errors import SourceError
 from usm.replay import replay
 

@@ -16,6 +16,7 @@ from usm.channels.feishu import Feishu
 from usm.core.alert import alert_for
 from usm.core.decode import Stamps
 from usm.core.hours import parse
+from usm.core.look import Look
 from usm.core.message import (
     DEAD,
     GROUPED,
@@ -36,7 +37,6 @@ from usm.core.message import (
 )
 from usm.core.model import CRITICAL, FAILED, INFO, KINDS, LOGIN, WARNING, Batch, Event, Host, Secret
 from usm.core.route import Match, Route, route
-from usm.core.text import Look
 from usm.deliver import Outlet, Worker
 from usm.errors import TransportError
 from usm.ingest import Intake, Watch, ingest

@@ -32,19 +32,7 @@ DEFAULT_STATE = "/var/lib/user-session-monitor/state.db"
 DEFAULT_PIDFILE = "/run/user-session-monitor/user-session-monitor.pid"
 DEFAULT_RETENTION = timedelta(days=180)  # six months, as GB/T 22239 (等保) demands
 SHORTEST_RETENTION = timedelta(days=1)  # what is younger is still folded, retried and counted
-_KNOWN = (
-    "language",
-    "monitor",
-    "state",
-    "pidfile",
-    "people",
-    "notify",
-    "ignore",
-    "retention",
-    "metrics",
-    "judge",
-    "silence",
-)
+_KNOWN = ("language", "monitor", "state", "pidfile", "people", "notify", "ignore", "retention", "metrics", *policy.OWN)
 LANGUAGES = ("zh", "en")
 SOURCES = ("auto", "journal", "file")
 # Keys of the older tool that have no meaning here: it watched the hardware too.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from usm.channels import Channel
-    from usm.core.text import Look
+    from usm.core.look import Look
     from usm.outbox import Delivery
     from usm.store import Store
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Callable, TextIO
 
 from usm.channels.console import Console
 from usm.core.decode import Stamps
+from usm.core.look import Look
 from usm.core.model import Batch, Host
 from usm.core.route import Route
-from usm.core.text import Look
 from usm.deliver import Outlet, Worker
 from usm.ingest import Intake, Watch, ingest
 from usm.store import Store

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from usm.core import profile
 from usm.core.alert import event_of, finding_of, identify
 from usm.core.judge import gravest
+from usm.core.look import when
 from usm.core.message import Alert
+from usm.core.phrasing import sentence, why_not
 from usm.core.tame import clean
-from usm.core.text import plain_text, sentence, when, why_not
+from usm.core.text import plain_text
 from usm.errors import UsmError
 from usm.history import judgements, latest, learned_since, profiles
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from usm.core.look import Look
     from usm.core.policy import Policy
-    from usm.core.text import Look
     from usm.history import Judgement
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
+from usm.bursts import SOURCE, USER, Bursts
 from usm.core import model
 from usm.core.alert import finding_json, identify, stored
 from usm.core.incident import grow
@@ -17,22 +18,21 @@ from usm.core.programs.privilege import SERVICES
 from usm.core.recent import Entry
 from usm.core.rules.case import TOLD, Case, Verdict
 from usm.core.rules.login import JUDGES, previous
-from usm.core.rules.others import LOGOUT_JUDGES, PRIVILEGE_JUDGES, burst, counts_as_mass, is_root_shell
+from usm.core.rules.others import LOGOUT_JUDGES, PRIVILEGE_JUDGES, is_root_shell
 from usm.core.tally import tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import tzinfo
 
+    from usm.bursts import Found
     from usm.core.decode import Stamps
     from usm.core.model import Account, Failure, Place, Session, System
     from usm.core.profile import Profile
-    from usm.core.rules.others import Burst
     from usm.transaction import Transaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROS = 1_000_000
-SOURCE, USER, PRIVILEGE, SHORT_ONES, ENDS = "source", "user", "privilege", "short", "ends"  # what windows are kept of
+SHORT_ONES = "short"  # the window of a user's short sessions
 
 
 class Told(NamedTuple):
@@ -55,17 +55,18 @@ class Judge:
     ) -> None:
         self.policy, self.zone = policy, zone
         self._place_of, self._account_of = place_of, account_of
+        self._bursts = Bursts(policy)
 
     def judge(self, tx: Transaction, event: Event) -> list[Told]:
         """Return the event with what was found of it, and what else that shows, to be told."""
         if event.kind == model.LOGIN:
             return [self._login(tx, event)]
         if event.kind == model.LOGOUT:
-            return [*self._mass_end(tx, event), self._logout(tx, event)]
+            return [*self._tell(tx, self._bursts.ended(tx, event)), self._logout(tx, event)]
         if event.kind == model.PRIVILEGE:
             return [self._privilege(tx, event)]
         if event.kind == model.FAILED and event.service in SERVICES:
-            return [*self._privilege_failed(tx, event), Told(event)]
+            return [*self._tell(tx, self._bursts.refused(tx, event)), Told(event)]
         return [Told(event)]
 
     def take(self, tx: Transaction, event: Event, stamps: Stamps) -> list[Told]:
@@ -76,6 +77,13 @@ class Judge:
         if event.kind == model.FAILED and event.service not in SERVICES:
             return self.failures(tx, tally([event], [], stamps))
         return self.judge(tx, event)
+
+    def failures(self, tx: Transaction, failures: Sequence[Failure]) -> list[Told]:
+        """Return what the failed logins of a batch show, together with those before."""
+        return self._tell(tx, self._bursts.failures(tx, failures))
+
+    def _tell(self, tx: Transaction, found: Iterable[Found]) -> list[Told]:
+        return [told for event, verdict in found for told in self.note(tx, event, verdict)]
 
     def learn(self, tx: Transaction, event: Event) -> None:
         """Note what is usual, of what is history and is told to nobody."""
@@ -184,105 +192,6 @@ class Judge:
         setting = self.policy.rules.get(rule)
         return 0.0 if setting is None else setting.numbers[name]
 
-    def _privilege_failed(self, tx: Transaction, event: Event) -> list[Told]:
-        time, user = micros(event.time), event.user or ""
-        recent = tx.history.recent(PRIVILEGE, event.host, user)
-        recent.add(Entry(time, event.count, event.target or ""))
-        tx.history.touch(PRIVILEGE, event.host, user, time)
-        found = burst(
-            recent.within(time - self._span("privilege-failed"), time), self._number("privilege-failed", "failures")
-        )
-        facts = {"user": user}
-        return self._many(tx, "privilege-failed", user, event._replace(source_ip=None), found, event.count, facts)
-
-    def _mass_end(self, tx: Transaction, event: Event) -> list[Told]:
-        if not counts_as_mass(event):
-            return []
-        rule, time = "mass-end", micros(event.time)
-        recent = tx.history.recent(ENDS, event.host, "")
-        recent.add(Entry(time, 1, event.user or ""))
-        tx.history.touch(ENDS, event.host, "", time)
-        found = burst(recent.within(time - self._span(rule), time), self._number(rule, "sessions"))
-        nobody = Event(model.LOGOUT, event.time, event.host, event.service)
-        return self._many(tx, rule, "", nobody, found, 1, {})
-
-    def _span(self, rule: str) -> int:
-        return round(self._number(rule, "within") * _MICROS)
-
-    def failures(self, tx: Transaction, failures: Sequence[Failure]) -> list[Told]:
-        """Return what the failed logins of a batch show, together with those before."""
-        told: list[Told] = []
-        for failure in failures:
-            told += self._from_source(tx, failure)
-            for user, count in _tried(failure).items():
-                told += self._of_user(tx, failure, user, count)
-        return told
-
-    def _from_source(self, tx: Transaction, failure: Failure) -> list[Told]:
-        name, time = failure.source_ip or "", micros(failure.until)
-        recent = tx.history.recent(SOURCE, failure.host, name)
-        recent.add(*_entries(failure, self._span("failed-source") or self._span("enumeration")))
-        tx.history.touch(SOURCE, failure.host, name, time)
-        told = []
-        tried = sum(times for *_, times in failure.who)
-        for rule, limit, distinct, flag in (
-            ("failed-source", "failures", False, None),
-            ("enumeration", "users", True, 1),
-            ("spraying", "users", True, 0),
-        ):
-            if rule in self.policy.rules:
-                entries = recent.within(time - self._span(rule), time)
-                found = burst(entries, self._number(rule, limit), distinct=distinct, flag=flag)
-                event = Event(model.FINDING, failure.time, failure.host, failure.service, source_ip=failure.source_ip)
-                users = "" if found is None else ", ".join(found.tags[-5:])
-                told += self._many(tx, rule, "", event, found, tried, {"users": users}, name=name or "local")
-        return told
-
-    def _of_user(self, tx: Transaction, failure: Failure, user: str, count: int) -> list[Told]:
-        rule, time = "failed-user", micros(failure.until)
-        recent = tx.history.recent(USER, failure.host, user)
-        recent.add(Entry(time, _scaled(count, failure, self._span(rule)), failure.source_ip or "local"))
-        tx.history.touch(USER, failure.host, user, time)
-        found = burst(recent.within(time - self._span(rule), time), self._number(rule, "failures"))
-        sources = () if found is None else found.tags
-        event = Event(model.FINDING, failure.time, failure.host, failure.service, user)
-        facts = {"user": user, "sources": str(len(sources)), "examples": ", ".join(sources[-3:])}
-        return self._many(tx, rule, user, event, found, count, facts)
-
-    def _many(
-        self,
-        tx: Transaction,
-        rule: str,
-        key: str,
-        event: Event,
-        found: Optional[Burst],
-        new: int,
-        facts: dict[str, str],
-        name: str = "",
-    ) -> list[Told]:
-        """Tell of many of the same once, and again when it has grown or goes on for long."""
-        if found is None or rule not in self.policy.rules:
-            return []
-        before, time = tx.history.incident(rule, event.host, key), micros(event.until or event.time)
-        time = max(time, found.first)
-        count = new if before is not None and time - before.last <= 86_400 * _MICROS else found.times
-        names = (name,) if name else found.tags
-        incident, tell = grow(before, found.first, time, count, names)
-        tx.history.put(rule, event.host, key, incident)
-        if not tell:
-            return []
-        since = self._of(incident.since)
-        until = self._of(max(time, incident.last))
-        whole = {**facts, "count": str(incident.times), "since": since.isoformat(), "names": ", ".join(incident.names)}
-        told = event._replace(
-            kind=model.FINDING,
-            time=event.time if event.kind != model.FINDING else self._of(found.first),
-            count=incident.times,
-            until=until if until > self._of(found.first) else None,
-        )
-        told = told._replace(time=min(told.time, until), session=None, method=None, target=None, command=None)
-        return self.note(tx, told, Verdict(rule, None, whole))
-
     def look(self, tx: Transaction, sessions: Iterable[Session], system: System, now: datetime) -> list[Told]:
         """Return which open sessions last too long, or have nobody at them; each once."""
         told: list[Told] = []
@@ -359,25 +268,3 @@ class Judge:
 
 def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _tried(failure: Failure) -> dict[str, int]:
-    """Return the accounts that were tried, as far as they exist: an attacker invents a million others."""
-    tried: dict[str, int] = {}
-    for user, _, invalid, times in failure.who:
-        if user and not invalid:
-            tried[user] = tried.get(user, 0) + times
-    return tried
-
-
-def _scaled(count: int, failure: Failure, span: int) -> int:
-    """Return how many of a folded row's failures fall into a span, as if they were spread evenly."""
-    lasted = micros(failure.until) - micros(failure.time)
-    return count if lasted <= span or not span else max(1, count * span // lasted)
-
-
-def _entries(failure: Failure, span: int) -> list[Entry]:
-    time = micros(failure.until)
-    return [
-        Entry(time, _scaled(times, failure, span), user, int(invalid)) for user, _, invalid, times in failure.who[-64:]
-    ]

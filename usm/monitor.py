@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -30,7 +29,7 @@ from usm.judging import Judge
 from usm.people import People, account_of, uid_of
 from usm.places import Places
 from usm.retention import prune
-from usm.seed import SEEDED, seed
+from usm.seed import SEEDED, begin
 from usm.sources import open_source, source_name
 from usm.sources.locate import choose
 from usm.store import Store
@@ -38,6 +37,7 @@ from usm.system import Presence
 from usm.workers import Workers
 
 if TYPE_CHECKING:
+    import threading
     from datetime import datetime
 
     from usm.config import Config
@@ -147,20 +147,8 @@ class Monitor:
         if judge is None or SEEDED in self._store.facts():
             return None
         lines = self._source.past(self._started - judge.policy.history)
-        facts = (self._store.path, judge, lines, self._watch.host, local_zone(), self._started)
-        journal = self._intake.journal
-
-        def work() -> None:
-            try:
-                stopping = (line for line in lines if not self._orders.stopping)
-                count = seed(facts[0], judge, stopping, *facts[3:], journal=journal)
-                log.info("learned what is usual from %d events of the past", count)
-            except StoreError as error:
-                log.warning("%s; what is usual is learned at the next start", error)
-
-        thread = threading.Thread(target=work, name="seed", daemon=True)
-        thread.start()
-        return thread
+        left = (line for line in lines if not self._orders.stopping)
+        return begin(self._store.path, judge, left, self._watch.host, self._started, journal=self._intake.journal)
 
     def _remark_gap(self) -> None:
         """Tell that nobody watched for a while; while the machine was off nobody had to."""

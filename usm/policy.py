@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from usm.core.route import Network
     from usm.settings import Settings
 
+OWN = ("judge", "silence")
 KEYS = ("rules", "learning", "history", "allow", "trusted", "hours", "holidays", "places")
 _DAY = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)\s+(?P<what>off|work)\s*(?:#.*)?", re.ASCII)
 _LARGEST = 1 << 18  # bytes of a file of holidays

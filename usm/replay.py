@@ -17,7 +17,7 @@ from usm.core.decode import Stamps
 from usm.core.judge import gravest
 from usm.core.message import Alert
 from usm.core.model import INFO, Event
-from usm.core.text import Look, plain_text
+from usm.core.text import plain_text
 from usm.errors import SourceError
 from usm.ingest import Intake
 from usm.store import Store
@@ -25,6 +25,7 @@ from usm.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from usm.core.look import Look
     from usm.judging import Judge, Told
 
 _OPENERS: dict[bytes, Callable[[Any], Any]] = {

@@ -6,9 +6,10 @@ import json
 import unicodedata
 from typing import TYPE_CHECKING, Any, Optional
 
+from usm.core.look import Look, duration
 from usm.core.message import PENDING, STATES, WAITING, Alert, Digest, Trouble
 from usm.core.tame import clean
-from usm.core.text import Look, duration, title
+from usm.core.text import title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,12 +7,14 @@ once for a state file, and nobody is told of it.
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 from usm import wtmp
 from usm.core import model
 from usm.core.decode import Stamps
 from usm.core.model import Event
+from usm.errors import StoreError
 from usm.history import known, merge
 from usm.ingest import Intake
 from usm.store import Store
@@ -27,6 +29,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SEEDED = "seeded"  # the fact in the store that says that it was done, and when
 _ROUND = 20_000  # lines between two writes to the store in memory
+
+
+def begin(
+    path: str, judge: Judge, lines: Iterable[bytes], host: Host, now: datetime, *, journal: bool
+) -> threading.Thread:
+    """Learn in a thread of its own, which ends with the process: then it is done at the next start."""
+
+    def work() -> None:
+        try:
+            count = seed(path, judge, lines, host, judge.zone, now, journal=journal)
+            log.info("learned what is usual from %d events of the past", count)
+        except StoreError as error:
+            log.warning("%s; what is usual is learned at the next start", error)
+
+    thread = threading.Thread(target=work, name="seed", daemon=True)
+    thread.start()
+    return thread
 
 
 def seed(

@@ -16,9 +16,9 @@ from usm import explain as explaining
 from usm import status as stand
 from usm.check_sshd import inspect
 from usm.clock import now
+from usm.core.look import Look
 from usm.core.message import DEAD, PENDING, STATES, WAITING
 from usm.core.model import KINDS
-from usm.core.text import Look
 from usm.demo import play
 from usm.errors import ConfigError, SourceError, TransportError
 from usm.finding import FAIL, Finding

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from usm.core.text import Look
+from usm.core.look import Look
 from usm.deliver import Outlet, Worker
 from usm.host import local_zone
 from usm.store import Store

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+from usm.core.look import Look
 from usm.core.message import Alert, Digest, Message, Top, Trouble
 from usm.core.model import CLOSED, CRITICAL, FAILED, INFO, LOGIN, LOGOUT, NOTICE, PRIVILEGE, WARNING, Event
-from usm.core.text import Look
 
 NOW = datetime(2026, 11, 25, 2, 0, 0, tzinfo=timezone.utc)
 CST = timezone(timedelta(hours=8))

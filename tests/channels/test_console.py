@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 
 from usm.channels import CHANNELS, Channel
 from usm.channels.console import Console
+from usm.core.look import Look
 from usm.core.message import Alert, Deferred, Print, Reply, Sent
 from usm.core.model import LOGIN, Event
-from usm.core.text import Look
 
 NOW = datetime(2026, 11, 23, 2, 5, 7, tzinfo=timezone.utc)
 ALERT = Alert("id", Event(LOGIN, NOW, "web01", "sshd", "alice.smith", "203.0.113.5"), "info")

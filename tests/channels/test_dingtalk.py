@@ -14,8 +14,8 @@ from usm.core.message import Deferred, Receipt, Rejected, Reply
 from usm.core.model import Secret
 
 if TYPE_CHECKING:
+    from usm.core.look import Look
     from usm.core.message import Message
-    from usm.core.text import Look
 
 URL = "https://oapi.dingtalk.com/robot/send?access_token=made-up-token"
 

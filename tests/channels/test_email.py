@@ -16,7 +16,7 @@ from usm.core.message import Message, Reply, Sent
 from usm.core.model import Secret
 
 if TYPE_CHECKING:
-    from usm.core.text import Look
+    from usm.core.look import Look
 
 
 def email(**settings: Any) -> Email:  # noqa: ANN401 - any field

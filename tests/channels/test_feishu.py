@@ -15,10 +15,11 @@ from tests.fakes.feishu import FakeFeishu, flat
 from usm.channels import CHANNELS, Channel
 from usm.channels.feishu import REPLIES, Feishu, sign
 from usm.core import model
+from usm.core.look import Look
 from usm.core.message import Alert, Deferred, Rejected, Reply, Sent
 from usm.core.model import Event, Secret
 from usm.core.tame import inert
-from usm.core.text import Look, plain_text
+from usm.core.text import plain_text
 from usm.core.words import LANGUAGES
 
 NOW = datetime(2026, 11, 23, 2, 5, 7, tzinfo=timezone.utc)

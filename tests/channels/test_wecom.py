@@ -15,8 +15,8 @@ from usm.core.message import Deferred, Reply
 from usm.core.model import Secret
 
 if TYPE_CHECKING:
+    from usm.core.look import Look
     from usm.core.message import Message
-    from usm.core.text import Look
 
 URL = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=made-up-key"
 

@@ -9,10 +9,11 @@ import pytest
 
 from tests.channels.samples import DIGEST, FAULT
 from usm.core import model, text, words
+from usm.core.look import Look, duration
 from usm.core.message import Alert, Message, Top
 from usm.core.model import Event
 from usm.core.tame import inert
-from usm.core.text import Look, duration, facts, lines, plain_text, title
+from usm.core.text import facts, lines, plain_text, title
 
 CST = timezone(timedelta(hours=8))
 START = datetime(2026, 11, 23, 2, 5, 7, 123456, tzinfo=timezone.utc)

@@ -23,8 +23,8 @@ from usm.channels.wecom import WeCom
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from usm.core.look import Look
     from usm.core.message import Message, Receipt, Reply, Request
-    from usm.core.text import Look
 
 
 class Channel(Protocol):

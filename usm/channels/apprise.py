@@ -10,10 +10,12 @@ from usm.channels.answers import json_object
 from usm.core import model  # noqa: TC001 - the fields' types are read at run time
 from usm.core.message import Deferred, Handover, Message, Receipt, Reply, Sent
 from usm.core.tame import cut, inert
-from usm.core.text import Look, lines, title
+from usm.core.text import lines, title
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from usm.core.look import Look
 
 # Apprise's name of a service → our channel, which reads the service's answer.
 NATIVE = {

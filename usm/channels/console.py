@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from usm.core.message import Deferred, Message, Print, Receipt, Reply, Sent
-from usm.core.text import Look, plain_text
+from usm.core.text import plain_text
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from usm.core.look import Look
 
 
 @dataclass(frozen=True)

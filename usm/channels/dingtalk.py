@@ -29,10 +29,12 @@ from usm.channels.answers import (
 from usm.core.message import Deferred, Message, Post, Receipt, Rejected, Reply, Sent
 from usm.core.model import Secret
 from usm.core.tame import cut, flat, inert, utf8
-from usm.core.text import Look, lines, plain_text, title
+from usm.core.text import lines, plain_text, title
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from usm.core.look import Look
 
 HOST = "oapi.dingtalk.com"
 _LARGEST = 8_000  # bytes of text; the vendor takes 20,000 of the whole body, where JSON may double a character

@@ -15,10 +15,12 @@ from usm.channels.answers import OK, Answer, Row, fault, is_loopback, json_objec
 from usm.core import model  # noqa: TC001 - the fields' types are read at run time
 from usm.core.message import Alert, Deferred, Mail, Message, Receipt, Rejected, Reply, Sent
 from usm.core.tame import clean, cut, inert
-from usm.core.text import Look, lines, title
+from usm.core.text import lines, title
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from usm.core.look import Look
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _LARGEST = 60_000  # characters of text

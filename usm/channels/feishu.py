@@ -29,11 +29,13 @@ from usm.channels.answers import (
 from usm.core import model
 from usm.core.message import Deferred, Message, Post, Receipt, Rejected, Reply, Sent
 from usm.core.tame import cut, inert, utf8
-from usm.core.text import DIGEST, MENDED, TROUBLE, Look, lines, plain_text, title, tone
+from usm.core.text import DIGEST, MENDED, TROUBLE, lines, plain_text, title, tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from usm.core.look import Look
 
 HOSTS = ("open.feishu.cn", "open.larksuite.com")
 _PATH = re.compile(r"/open-apis/bot/v2/hook/[A-Za-z0-9_-]+")

@@ -18,8 +18,8 @@ from usm.core.text import title
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from usm.core.look import Look
     from usm.core.message import Message
-    from usm.core.text import Look
 
 _PRODUCT = "user-session-monitor"
 _ACTIONS = {

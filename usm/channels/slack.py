@@ -22,11 +22,13 @@ from usm.channels.answers import (
 from usm.core import model  # noqa: TC001 - the fields' types are read at run time
 from usm.core.message import Deferred, Message, Post, Receipt, Rejected, Reply, Sent
 from usm.core.tame import cut, inert
-from usm.core.text import Look, lines, title
+from usm.core.text import lines, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from usm.core.look import Look
 
 HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 _PATH = re.compile(r"/(?:services|workflows|triggers)/[A-Za-z0-9/_-]+")

@@ -12,10 +12,12 @@ from usm.core import model
 from usm.core.alert import message_json
 from usm.core.message import Alert, Datagram, Deferred, Message, Receipt, Reply, Sent
 from usm.core.tame import clean, cut, utf8
-from usm.core.text import Look, lines, title
+from usm.core.text import lines, title
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from usm.core.look import Look
 
 FACILITIES = {"auth": 4, "authpriv": 10, "daemon": 3, **{f"local{n}": 16 + n for n in range(8)}}
 PORTS = {"tls": 6514, "tcp": 514, "udp": 514}

@@ -22,10 +22,12 @@ from usm.channels.answers import (
 from usm.core.message import Deferred, Message, Post, Receipt, Reply, Sent
 from usm.core.model import Secret
 from usm.core.tame import cut, inert, utf16
-from usm.core.text import Look, lines, title
+from usm.core.text import lines, title
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from usm.core.look import Look
 
 API = "https://api.telegram.org"
 LARGEST = 4096  # UTF-16 code units of a message

@@ -19,7 +19,7 @@ from usm.core.tame import cut
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from usm.core.text import Look
+    from usm.core.look import Look
 
 _PREFIX = "whsec_"
 _LARGEST, _LONGEST = 20_000, 200  # bytes of a body, as the specification advises; characters of a value, if need be

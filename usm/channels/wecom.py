@@ -22,10 +22,12 @@ from usm.channels.answers import (
 from usm.core import model  # noqa: TC001 - the fields' types are read at run time
 from usm.core.message import Deferred, Message, Post, Receipt, Rejected, Reply, Sent
 from usm.core.tame import cut, flat, inert, utf8
-from usm.core.text import Look, lines, title
+from usm.core.text import lines, title
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from usm.core.look import Look
 
 HOST = "qyapi.weixin.qq.com"
 _TEXT, _MARKDOWN = 2048, 4096  # bytes of the content in UTF-8

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from string import Template
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core import model
+from usm.core.look import Look, duration, when
 from usm.core.message import Alert, Digest, Trouble
-from usm.core.phrases import EDITED, FOUND, NAMES, SPANS, TIMES, WHY_NOT
+from usm.core.phrases import NAMES
+from usm.core.phrasing import rows_of, sentence
 from usm.core.tame import clean, cut
-from usm.core.words import KINDS, METHODS, REASONS, SEVERITIES, TITLES, UNITS, WORDS
+from usm.core.words import KINDS, METHODS, REASONS, TITLES, WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import tzinfo
+    from collections.abc import Iterable
 
     from usm.core.message import Message, Top
-    from usm.core.model import Event, Finding
+    from usm.core.model import Event
 
 Tame = Callable[[str], str]
 Rows = list[tuple[str, str]]
 _HEADLINE = 200  # characters of a title that a template makes
-_FACT = 200  # code points of a fact of a finding
 _SHORT = 40  # code points of a name in a digest, where twenty stand side by side
 DIGEST, TROUBLE, MENDED = "digest", "trouble", "mended"
 # The facts that a template may name. Absent ones are "-".
@@ -55,18 +54,6 @@ FACTS = (
     "rules",
     "findings",
 )
-
-
-class Look(NamedTuple):
-    """How messages are written: `zh` or `en`, the zone their times are told in.
-
-    `title`, `body`: templates for the messages about one event, over `FACTS`; None for our own words.
-    """
-
-    language: str
-    zone: tzinfo
-    title: Optional[str] = None
-    body: Optional[str] = None
 
 
 def unknown_facts(template: str) -> list[str]:
@@ -129,26 +116,6 @@ def lines(message: Message, look: Look, *, tame: Tame = str) -> list[str]:
 def plain_text(message: Message, look: Look, *, tame: Tame = str) -> str:
     """Return the title and the facts, one line each; `tame` as for `title`."""
     return "\n".join((title(message, look, tame=tame), *lines(message, look, tame=tame)))
-
-
-def duration(seconds: float, language: str) -> str:
-    """Return whole seconds in words, `1小时2分3秒` or `1h 2m 3s`; a clock that was set back gives zero."""
-    left = max(0, int(seconds))
-    parts: list[str] = []
-    for unit, size in UNITS[language]:
-        amount, left = divmod(left, size)
-        if amount or (size == 1 and not parts):
-            parts.append(f"{amount}{unit}")
-    return "".join(parts).rstrip()
-
-
-def when(moment: datetime, zone: tzinfo) -> str:
-    """Return `YYYY-MM-DD HH:mm:ss` in `zone`; a time at the edge of the calendar stays in its own."""
-    try:
-        local = moment.astimezone(zone)
-    except OverflowError:  # a log may claim to be written in the last hour of the year 9999
-        local = moment
-    return local.isoformat(" ", "seconds")[:19]
 
 
 def _title(alert: Alert, language: str) -> str:
@@ -217,59 +184,8 @@ def _of_alert(alert: Alert, look: Look, tame: Tame) -> Iterable[tuple[str, Optio
         ("service", None if event.service == "sshd" else clean(event.service)),
         ("key", chosen(event.key)),
         ("remark", words["late"] if alert.late else None),
-        *_found(alert, look, tame),
+        *rows_of(alert, look, tame),
     )
-
-
-def _found(alert: Alert, look: Look, tame: Tame) -> Iterable[tuple[str, Optional[str]]]:
-    """What was judged abnormal: the rule and what it saw, what that was compared with, how to be told no more of it."""
-    words = WORDS[look.language]
-    for finding in alert.findings:
-        yield "finding", f"{sentence(finding, look, tame)} [{finding.rule}]"
-    if alert.findings:
-        yield "graveness", SEVERITIES[look.language][alert.severity]
-    for finding in alert.findings:
-        seen = [
-            words["seen"].format(tame(clean(e.value, _SHORT)), e.times, when(e.last, look.zone))
-            for e in finding.evidence
-            if e.value
-        ]
-        if seen:
-            yield "evidence", "; ".join(seen)
-    # One line silences one rule; the gravest is what somebody wants to know of.
-    gravest = [finding for finding in alert.findings if finding.severity == alert.severity]
-    if gravest:
-        yield "silence", words["silence how"].format(tame(clean(gravest[0].silence, 256)))
-    if alert.learning is not None:
-        yield "remark", words["learning"].format(when(alert.learning, look.zone))
-
-
-def sentence(finding: Finding, look: Look, tame: Tame = str) -> str:
-    """Return what a rule found, in words; what a stranger may have chosen is tamed."""
-    language = look.language
-    values = {name: _fact(name, value, look, tame) for name, value in finding.facts.items()}
-    if finding.rule == "new-source":
-        values["place"] = f" ({values['place']})" if values.get("place") else ""
-    if finding.rule == "log-edited":
-        values["what"] = EDITED[language][finding.facts["how"]].format(what=values["what"])
-    words = WORDS[language]
-    return words["finding is"].format(NAMES[language][finding.rule], FOUND[language][finding.rule].format(**values))
-
-
-def why_not(reason: str, facts: Mapping[str, str], look: Look) -> str:
-    """Return why a rule found nothing, in words."""
-    values = {name: _fact(name, value, look, str) for name, value in facts.items()}
-    detail = ", ".join(f"{name} {value}" for name, value in values.items() if value)
-    blank = {"value": "-", "count": "0", "last": "-", "number": "?", "detail": detail}
-    return WHY_NOT[look.language][reason].format(**{**blank, **values, "detail": detail})
-
-
-def _fact(name: str, value: str, look: Look, tame: Tame) -> str:
-    if name in TIMES:
-        return when(datetime.fromisoformat(value), look.zone)
-    if name in SPANS:
-        return duration(float(value), look.language)
-    return tame(clean(value, _FACT))
 
 
 def _of_digest(digest: Digest, look: Look, tame: Tame) -> Iterable[tuple[str, Optional[str]]]:

@@ -1,0 +1,170 @@
+"""Judges what shows only in many: failed logins, refused privileges, ends of sessions. One alert with counts each."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from usm.core import model
+from usm.core.incident import DAY, grow
+from usm.core.model import Event, micros
+from usm.core.recent import KEPT, Entry
+from usm.core.rules.case import Verdict
+from usm.core.rules.others import burst, counts_as_mass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from usm.core.model import Failure
+    from usm.core.policy import Policy
+    from usm.core.rules.others import Burst
+    from usm.transaction import Transaction
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+SOURCE, USER, PRIVILEGE, ENDS = "source", "user", "privilege", "ends"  # what windows are kept of
+# The rules for sources: what of is counted, and whether names that exist (0) or not (1).
+_OF_SOURCES = (("failed-source", "failures", None), ("enumeration", "users", 1), ("spraying", "users", 0))
+_EXAMPLES = 5  # users or sources that a message names
+
+
+class Found(NamedTuple):
+    """What a rule found beside the events of the log."""
+
+    event: Event
+    verdict: Verdict
+
+
+class Bursts:
+    """Counts in windows that the store keeps; what was told is told again only when it has grown, or goes on."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def failures(self, tx: Transaction, failures: Sequence[Failure]) -> list[Found]:
+        """Return what the failed logins of a batch show, together with those before."""
+        found: list[Found] = []
+        for failure in failures:
+            found += self._from_source(tx, failure)
+            for user, count in _tried(failure).items():
+                found += self._of_user(tx, failure, user, count)
+        return found
+
+    def refused(self, tx: Transaction, event: Event) -> list[Found]:
+        """Return what it shows that su or sudo refused somebody, together with the times before."""
+        rule, time, user = "privilege-failed", micros(event.time), event.user or ""
+        entries = self._add(tx, PRIVILEGE, event.host, user, [Entry(time, event.count, event.target or "")])
+        found = burst(self._within(entries, rule, time), self._number(rule, "failures"))
+        told = event._replace(kind=model.FINDING, source_ip=None, method=None, target=None, command=None)
+        return self._many(tx, rule, user, told, found, event.count, {"user": user})
+
+    def ended(self, tx: Transaction, event: Event) -> list[Found]:
+        """Return whether the end of a session is one of many."""
+        if not counts_as_mass(event):
+            return []
+        rule, time = "mass-end", micros(event.time)
+        entries = self._add(tx, ENDS, event.host, "", [Entry(time, 1, event.user or "")])
+        found = burst(self._within(entries, rule, time), self._number(rule, "sessions"))
+        told = Event(model.FINDING, event.time, event.host, event.service)
+        return self._many(tx, rule, "", told, found, 1, {})
+
+    def _from_source(self, tx: Transaction, failure: Failure) -> list[Found]:
+        name, time = failure.source_ip or "", micros(failure.until)
+        entries = self._add(tx, SOURCE, failure.host, name, _entries(failure, self._span("failed-source")))
+        event = Event(model.FINDING, failure.time, failure.host, failure.service, source_ip=failure.source_ip)
+        tried = sum(times for *_, times in failure.who)
+        found: list[Found] = []
+        for rule, limit, flag in (
+            ("failed-source", "failures", None),
+            ("enumeration", "users", 1),
+            ("spraying", "users", 0),
+        ):
+            most = self._number(rule, limit)
+            many = burst(self._within(entries, rule, time), most, distinct=limit == "users", flag=flag)
+            users = "" if many is None else ", ".join(many.tags[-_EXAMPLES:])
+            found += self._many(tx, rule, "", event, many, tried, {"users": users}, name or "local")
+        return found
+
+    def _of_user(self, tx: Transaction, failure: Failure, user: str, count: int) -> list[Found]:
+        rule, time = "failed-user", micros(failure.until)
+        entry = Entry(time, _scaled(count, failure, self._span(rule)), failure.source_ip or "local")
+        entries = self._add(tx, USER, failure.host, user, [entry])
+        many = burst(self._within(entries, rule, time), self._number(rule, "failures"))
+        sources = () if many is None else many.tags
+        event = Event(model.FINDING, failure.time, failure.host, failure.service, user)
+        facts = {"user": user, "sources": str(len(sources)), "examples": ", ".join(sources[-_EXAMPLES:])}
+        return self._many(tx, rule, user, event, many, count, facts)
+
+    def _many(
+        self,
+        tx: Transaction,
+        rule: str,
+        key: str,
+        event: Event,
+        many: Optional[Burst],
+        new: int,
+        facts: Mapping[str, str],
+        name: str = "",
+    ) -> list[Found]:
+        """Add to what goes on, or begin it; `new` of them are new, from `name`, or whoever the window names."""
+        if many is None or rule not in self._policy.rules:
+            return []
+        before, time = tx.history.incident(rule, event.host, key), max(many.first, micros(event.time))
+        goes_on = before is not None and time - before.last <= DAY
+        names = (name,) if name else many.tags
+        incident, tell = grow(before, many.first, time, new if goes_on else many.times, names)
+        tx.history.put(rule, event.host, key, incident)
+        if not tell:
+            return []
+        whole = {
+            **facts,
+            "count": str(incident.times),
+            "since": _time(incident.since).isoformat(),
+            "names": ", ".join(incident.names),
+        }
+        first, last = min(event.time, _time(many.first)), _time(max(time, incident.last))
+        zone = event.time.tzinfo
+        told = event._replace(
+            time=first.astimezone(zone), until=last.astimezone(zone) if last > first else None, count=incident.times
+        )
+        return [Found(told, Verdict(rule, None, whole))]
+
+    def _add(self, tx: Transaction, scope: str, host: str, name: str, entries: Sequence[Entry]) -> list[Entry]:
+        recent = tx.history.recent(scope, host, name)
+        recent.add(*entries)
+        tx.history.touch(scope, host, name, recent.entries[-1].time)
+        return recent.entries
+
+    def _within(self, entries: Sequence[Entry], rule: str, until: int) -> list[Entry]:
+        return [entry for entry in entries if until - self._span(rule) < entry.time <= until]
+
+    def _span(self, rule: str) -> int:
+        return round(self._number(rule, "within") * 1e6)
+
+    def _number(self, rule: str, name: str) -> float:
+        setting = self._policy.rules.get(rule)
+        return 0.0 if setting is None else setting.numbers[name]
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _tried(failure: Failure) -> dict[str, int]:
+    """Return the accounts that were tried, as far as they exist: an attacker invents a million others."""
+    tried: dict[str, int] = {}
+    for user, _, invalid, times in failure.who:
+        if user and not invalid:
+            tried[user] = tried.get(user, 0) + times
+    return tried
+
+
+def _scaled(count: int, failure: Failure, span: int) -> int:
+    """Return how many of a folded row's failures fall into a span, as if they were spread evenly."""
+    lasted = micros(failure.until) - micros(failure.time)
+    return count if lasted <= span or not span else max(1, count * span // lasted)
+
+
+def _entries(failure: Failure, span: int) -> list[Entry]:
+    time = micros(failure.until)
+    who = failure.who[-KEPT:]
+    return [Entry(time, _scaled(times, failure, span), user, int(invalid)) for user, _, invalid, times in who]
