@@ -48,7 +48,7 @@ class History:
         """Return what is usual for a user; what was not seen since then is forgotten."""
         key = (host, user)
         if key not in self._profiles:
-            sql = "SELECT fact, value, first, last, count FROM seen WHERE host = ? AND user = ?"
+            sql = "SELECT fact, value, first, last, count FROM seen WHERE host = ? AND user = ? ORDER BY last"
             self._profiles[key] = Profile(self._db.execute(sql, key), since)
         return self._profiles[key]
 

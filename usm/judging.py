@@ -16,7 +16,7 @@ from usm.core.policy import Policy, network_of
 from usm.core.profile import CREATED, SHELL, SHORT, TARGET
 from usm.core.programs.privilege import SERVICES
 from usm.core.recent import Entry
-from usm.core.rules.case import TOLD, Case, Verdict
+from usm.core.rules.case import IDLE, TOLD, Case, Verdict
 from usm.core.rules.login import JUDGES, previous
 from usm.core.rules.others import LOGOUT_JUDGES, PRIVILEGE_JUDGES, is_root_shell
 from usm.core.tally import tally
@@ -118,14 +118,12 @@ class Judge:
         case, history = self._case(tx, event), tx.history
         if event.source_ip is not None:
             before = previous(case)
-            case = case._replace(
-                place=self._place_of(event.source_ip),
-                before=None if before is None else self._place_of(before.value),
-                source=history.recent(SOURCE, event.host, event.source_ip),
-                user=history.recent(USER, event.host, event.user or ""),
-                elsewhere=self._elsewhere(tx, case),
-            )
-        case = case._replace(account=self._account_of(event.user or ""))
+            case.place = self._place_of(event.source_ip)
+            case.before = None if before is None else self._place_of(before.value)
+            case.source = history.recent(SOURCE, event.host, event.source_ip)
+            case.user = history.recent(USER, event.host, event.user or "")
+            case.elsewhere = self._elsewhere(tx, case)
+        case.account = self._account_of(event.user or "")
         learning = self._learning(tx, event)
         judged = judge(case, JUDGES, learning=learning is not None)
         self._note(tx, event, judged)
@@ -143,22 +141,20 @@ class Judge:
         return frozenset(network_of(s.source_ip) for s in others if s.source_ip is not None)
 
     def _logout(self, tx: Transaction, event: Event) -> Told:
-        case = self._case(tx, event)
-        short = tx.history.recent(SHORT_ONES, event.host, event.user or "")
-        judged = judge(case._replace(user=short), LOGOUT_JUDGES, learning=False)
-        if (
-            tx.history.incident("too-long", event.host, event.session or "") is not None
-        ):  # it was told while the session lasted
-            left = tuple(finding for finding in judged.findings if finding.rule != "too-long")
-            said = tuple(v if v.rule != "too-long" else Verdict(v.rule, TOLD) for v in judged.verdicts)
-            judged = Judged(left, said)
-        if any(finding.rule == "short-sessions" for finding in judged.findings):
-            judged = self._once(tx, event, judged)
-        self._learn_end(case.profile, event)
-        shorter = self._number("short-sessions", "shorter")
-        if event.duration is not None and event.duration < shorter:
-            short.add(Entry(case.time, 1))
-            tx.history.touch(SHORT_ONES, event.host, event.user or "", case.time)
+        case, user = self._case(tx, event), event.user or ""
+        is_short = event.duration is not None and event.duration < self._number("short-sessions", "shorter")
+        if is_short:
+            case.user = tx.history.recent(SHORT_ONES, event.host, user)
+        judged = judge(case, LOGOUT_JUDGES, learning=False)
+        for finding in judged.findings:
+            if finding.rule == "short-sessions":
+                judged = self._once(tx, event, judged)
+            elif finding.rule == "too-long" and tx.history.incident("too-long", event.host, event.session or ""):
+                judged = judged.without("too-long", TOLD)  # while it lasted
+        if is_short:
+            case.profile.learn(SHORT, case.time)
+            case.user.add(Entry(case.time, 1))
+            tx.history.touch(SHORT_ONES, event.host, user, case.time)
         self._note(tx, event, judged)
         return Told(event, judged.findings)
 
@@ -167,7 +163,7 @@ class Judge:
         rule, time = "short-sessions", micros(event.time)
         incident, tell = grow(tx.history.incident(rule, event.host, event.user or ""), time, time, 1, ())
         tx.history.put(rule, event.host, event.user or "", incident)
-        return judged if tell else judged._replace(findings=tuple(f for f in judged.findings if f.rule != rule))
+        return judged if tell else judged.without(rule, TOLD)
 
     def _learn_end(self, profile: Profile, event: Event) -> None:
         if event.duration is not None and event.duration < self._number("short-sessions", "shorter"):
@@ -257,11 +253,20 @@ class Judge:
 
     @staticmethod
     def _note(tx: Transaction, event: Event, judged: Judged) -> None:
-        """Keep how an event was judged, for whoever asks why."""
-        verdicts = [[v.rule, v.reason, dict(v.facts)] for v in judged.verdicts if v.reason is not None]
+        """Keep how an event was judged, for whoever asks why; of what is as it should be only what is worth a word.
+
+        A normal end says so itself, and what automation does with sudo is not told.
+        """
+        kept = event.kind == model.LOGIN or (event.kind == model.PRIVILEGE and event.tty is not None)
+        if not judged.findings and not kept:
+            return
+        verdicts = [[v.rule, v.reason, dict(v.facts)] for v in judged.verdicts if v.reason not in (None, *IDLE)]
         findings = [finding_json(finding) for finding in judged.findings]
-        texts = (_text(stored(event)), _text(findings), _text(verdicts))
-        tx.history.judged(identify(event), event.session, micros(event.time), texts, found=bool(findings))
+        # A login that is as it should be is no message to be asked about by its id: its session says all of it.
+        plain = event.kind == model.LOGIN and not findings and event.session is not None
+        texts = ("null" if plain else _text(stored(event)), _text(findings), _text(verdicts))
+        identity = event.session if plain and event.session is not None else identify(event)
+        tx.history.judged(identity, event.session, micros(event.time), texts, found=bool(findings))
         for finding in judged.findings:
             tx.count("findings", finding.rule, finding.severity)
 

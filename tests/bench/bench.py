@@ -37,14 +37,16 @@ import sys, gc, time
 from datetime import datetime, timezone
 from usm.core.decode import Stamps
 from usm.core.model import Host
+from usm.core.policy import Policy
 from usm.ingest import Intake, Watch, ingest
+from usm.judging import Judge
 from usm.sources.file import FileSource
 from usm.store import Store
 path, state, cursor = sys.argv[1:]
 gc.set_threshold(100_000, 20, 20)
 store, source = Store(state), FileSource(path, cursor)
 now = datetime(2026, 11, 23, tzinfo=timezone.utc)
-intake, watch = Intake(Stamps(timezone.utc, now)), Watch(Host("h"))
+intake, watch = Intake(Stamps(timezone.utc, now)), Watch(Host("h"), judge=Judge(Policy(), timezone.utc))
 while True:
     batch = source.read(0)
     if batch is None:

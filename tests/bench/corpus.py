@@ -94,10 +94,19 @@ class Session(NamedTuple):
     number: int
 
 
+def place(rng: random.Random, user: str) -> str:
+    """Where somebody comes from: one of a few usual networks, one time in fifty from elsewhere."""
+    number = PEOPLE.index(user)
+    if rng.random() < 0.02:
+        return f"10.{100 + number}.{rng.randint(0, 255)}.{rng.randint(1, 254)}"
+    return f"10.{number}.{rng.randint(0, 3)}.{rng.randint(1, 254)}"
+
+
 def opening(session: Session) -> Iterator[str]:
     """The lines of a login."""
     s, tag = session, f"sshd[{session.pid}]:"
-    yield f"{tag} Accepted publickey for {s.user} from {s.source} port {s.port} ssh2: ED25519 SHA256:{s.number:043d}"
+    key = f"ED25519 SHA256:{PEOPLE.index(s.user):043d}"
+    yield f"{tag} Accepted publickey for {s.user} from {s.source} port {s.port} ssh2: {key}"
     yield f"{tag} pam_unix(sshd:session): session opened for user {s.user}(uid=1000) by (uid=0)"
     yield f"systemd-logind[412]: New session {s.number} of user {s.user}."
     yield f"systemd: pam_unix(systemd-user:session): session opened for user {s.user}(uid=1000) by (uid=0)"
@@ -150,8 +159,9 @@ def write(path: str, lines: int, *, stamp: Callable[[datetime], str] = stamp_316
                 block = list(closing(live.pop(rng.randrange(len(live)))))
                 logouts += 1
             else:
-                source = f"10.{rng.randint(0, 9)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}"
-                session = Session(rng.choice(PEOPLE), source, rng.randint(1024, 65535), 5_000_000 + logins * 11, logins)
+                user = rng.choice(PEOPLE)
+                source = place(rng, user)
+                session = Session(user, source, rng.randint(1024, 65535), 5_000_000 + logins * 11, logins)
                 live.append(session)
                 block = list(opening(session))
                 logins += 1

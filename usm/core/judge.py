@@ -36,6 +36,11 @@ class Judged(NamedTuple):
         """How grave the gravest finding is."""
         return gravest(self.findings)
 
+    def without(self, rule: str, reason: str) -> Judged:
+        """Return what is left where a rule's finding is not to be told."""
+        left = tuple(finding for finding in self.findings if finding.rule != rule)
+        return Judged(left, tuple(Verdict(rule, reason) if v.rule == rule else v for v in self.verdicts))
+
 
 def gravest(findings: Iterable[Finding]) -> str:
     """Return the highest severity among findings; without any it is `info`."""
@@ -51,7 +56,8 @@ def judge(case: Case, judges: Mapping[str, Callable[[Case], Verdict]], *, learni
         if setting is None:
             verdicts.append(Verdict(rule, OFF))
             continue
-        verdict = ask(case._replace(numbers=setting.numbers))
+        case.numbers = setting.numbers
+        verdict = ask(case)
         if verdict.reason is None:
             finding = find(verdict, case.event, case.policy, case.local, learning=learning)
             if isinstance(finding, Finding):

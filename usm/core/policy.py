@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core.rules import RULES
@@ -64,6 +65,7 @@ class Policy(NamedTuple):
         return next((networks for pattern, networks in self.allow if fnmatchcase(user, pattern)), None)
 
 
+@lru_cache(maxsize=4096)
 def network_of(source: str) -> str:
     """Return the /24 or /48 that an address is in: what a provider gives one customer; a host name is itself."""
     try:

@@ -5,6 +5,7 @@ Bounded: of each fact the most recent values are kept. Times are microseconds si
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core.model import Evidence
@@ -31,7 +32,10 @@ class Seen(NamedTuple):
 
 
 class Profile:
-    """What was seen of one user on one host; `changed` and `gone` are what the store does not know yet."""
+    """What was seen of one user on one host: rows in the order in which they were seen last.
+
+    `changed` and `gone` are what the store does not know yet.
+    """
 
     __slots__ = ("_seen", "changed", "gone")
 
@@ -58,22 +62,20 @@ class Profile:
 
     def latest(self, fact: str, most: int, of: Callable[[int], object]) -> tuple[Evidence, ...]:
         """Return the values that were seen last; `of` makes a time of microseconds."""
-        ranked = sorted(self.values(fact).items(), key=lambda item: -item[1].last)[:most]
-        return tuple(Evidence(value, seen.times, of(seen.last)) for value, seen in ranked)  # type: ignore[arg-type] # a time
+        newest = islice(reversed(self.values(fact).items()), most)
+        return tuple(Evidence(value, seen.times, of(seen.last)) for value, seen in newest)  # type: ignore[arg-type] # a time
 
     def learn(self, fact: str, time: int, value: str = "", count: int = 1) -> None:
         """Note that a value was seen; the one that was not seen for the longest time makes room."""
         known = self._seen.setdefault(fact, {})
-        old = known.get(value)
+        old = known.pop(value, None)  # what was seen last stands last
         if old is None:
             known[value] = Seen(time, time, count)
             if len(known) > MOST:
-                oldest = min(known, key=lambda one: known[one].last)
+                oldest = next(iter(known))
                 del known[oldest]
                 self.changed.discard((fact, oldest))
                 self.gone.add((fact, oldest))
-                if oldest == value:  # an old log tells of it only now
-                    return
         else:
             known[value] = Seen(min(old.first, time), max(old.last, time), old.times + count)
         self.changed.add((fact, value))

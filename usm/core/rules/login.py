@@ -137,7 +137,9 @@ def _success_after_failures(case: Case) -> Verdict:
     failures = case.source.within(case.since(), case.time)
     count = sum(entry.times for entry in failures)
     facts = {"count": str(count), "limit": _number(case.numbers["failures"]), "source": case.event.source_ip}
-    facts["users"] = ", ".join(dict.fromkeys(entry.tag for entry in failures if entry.tag)) if count else ""
+    if not count:
+        return Verdict(rule, NOT_CONCERNED)
+    facts["users"] = ", ".join(dict.fromkeys(entry.tag for entry in failures if entry.tag))
     return Verdict(rule, None if count >= case.numbers["failures"] else BELOW, facts)
 
 
@@ -147,6 +149,8 @@ def _slow_guessing(case: Case) -> Verdict:
     if case.event.source_ip is None:
         return Verdict(rule, NOT_CONCERNED)
     failures = case.user.within(case.since(), case.time)
+    if not failures:
+        return Verdict(rule, NOT_CONCERNED)
     count, sources = sum(entry.times for entry in failures), {entry.tag for entry in failures}
     facts = {"count": str(count), "limit": _number(case.numbers["failures"]), "sources": str(len(sources))}
     if count < case.numbers["failures"] or len(sources) < case.numbers["sources"]:
@@ -159,6 +163,8 @@ def _many_sources(case: Case) -> Verdict:
     if case.event.source_ip is None or _trusted(case, (case.event.source_ip,)):
         return Verdict(rule, NOT_CONCERNED)
     networks = {case.network, *(n for n in case.elsewhere if not _within(n, case.policy.trusted))}
+    if len(networks) == 1:
+        return Verdict(rule, NOT_CONCERNED)
     facts = {"count": str(len(networks)), "limit": _number(case.numbers["sources"])}
     if len(networks) < case.numbers["sources"]:
         return Verdict(rule, BELOW, facts)
