@@ -6,10 +6,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from usm.core import profile
-from usm.core.alert import event_of, finding_of, identify
+from usm.core.alert import event_of, finding_of, identify, stored
 from usm.core.judge import gravest
 from usm.core.look import when
 from usm.core.message import Alert
+from usm.core.model import micros
+from usm.core.pair import login_event
 from usm.core.phrasing import sentence, why_not
 from usm.core.tame import clean
 from usm.core.text import plain_text
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from usm.core.look import Look
     from usm.core.policy import Policy
     from usm.history import Judgement
+    from usm.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DIGITS = 16  # of an id
@@ -33,39 +36,49 @@ class UnknownError(UsmError):
     """There is no such event or user."""
 
 
-def explained(db: sqlite3.Connection, event: str) -> list[Judgement]:
+def explained(store: Store, event: str) -> list[Judgement]:
     """Return how the events of a session, or the event of a message, were judged. Raises UnknownError."""
     if len(event) != _DIGITS or not set(event) <= set("0123456789abcdef"):
         text = f"{clean(event, 40)} is no id of an event; it is the 16 digits of `session` or `id`"
         raise UnknownError(f"{text}, as in: usm sessions --all --format json")
-    found = judgements(db, event)
+    session = store.session(event)
+    with store.reading() as db:
+        found = judgements(db, event, None if session is None else micros(session.start))
     if not found:
         raise UnknownError(f"no event {event} was judged: it is older than the retention, or of another machine")
-    return found
+    login = None if session is None else stored(login_event(session))
+    return [one._replace(facts=one.facts or login) for one in found]
 
 
 def explanation_json(judgement: Judgement) -> dict[str, Any]:
     """One judged event for programs."""
     verdicts = [{"rule": rule, "reason": reason, "facts": facts} for rule, reason, facts in judgement.verdicts]
-    return {"event": judgement.event, "findings": judgement.findings, "verdicts": verdicts}
+    return {"event": judgement.facts, "findings": judgement.findings, "verdicts": verdicts}
 
 
 def explanation(judgement: Judgement, look: Look) -> str:
     """Return the event as it was told, then a line for each rule that found nothing."""
-    event = event_of(judgement.event)
+    event = event_of(judgement.facts or {})
     findings = tuple(finding_of(body) for body in judgement.findings)
     lines = [plain_text(Alert(identify(event), event, gravest(findings), findings=findings), look)]
     lines += [f"  {rule}: {why_not(reason, facts, look)}" for rule, reason, facts in judgement.verdicts]
     return "\n".join(lines)
 
 
-def findings_rows(db: sqlite3.Connection, look: Look) -> list[tuple[str, ...]]:
-    """Return the latest findings: id, when, whose, how grave, what."""
+def lately(db: sqlite3.Connection) -> list[Judgement]:
+    """Return the latest events of which something was found."""
+    return latest(db, LATEST)
+
+
+def findings_rows(found: Iterable[Judgement], look: Look) -> list[tuple[str, ...]]:
+    """Return findings: id, when, whose, how grave, what."""
     rows: list[tuple[str, ...]] = []
-    for identity, judgement in latest(db, LATEST):
-        event, findings = event_of(judgement.event), [finding_of(body) for body in judgement.findings]
+    for judgement in found:
+        event, findings = event_of(judgement.facts or {}), [finding_of(body) for body in judgement.findings]
         said = "; ".join(f"[{finding.rule}] {sentence(finding, look)}" for finding in findings)
-        rows.append((identity, when(event.time, look.zone), clean(event.user or "-", 32), gravest(findings), said))
+        rows.append(
+            (judgement.event or "-", when(event.time, look.zone), clean(event.user or "-", 32), gravest(findings), said)
+        )
     return rows
 
 

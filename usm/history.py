@@ -25,9 +25,14 @@ _SINCE = "learning_since"
 
 
 class Judgement(NamedTuple):
-    """One event as it was judged: the event, the findings and why the other rules found nothing, all as JSON."""
+    """One event as it was judged; findings and facts as `core.alert` writes them, verdicts as [rule, reason, facts].
 
-    event: dict[str, Any]
+    `event`: its id. `facts`: the event, where the session does not say all of it, as it does of a normal login.
+    """
+
+    event: Optional[str]
+    session: Optional[str]
+    facts: Optional[dict[str, Any]]
     findings: list[dict[str, Any]]
     verdicts: list[Any]
 
@@ -80,11 +85,12 @@ class History:
         self._incidents[rule, host, name] = incident
         self._changed.add((rule, host, name))
 
-    def judged(
-        self, identity: str, session: Optional[str], time: int, texts: tuple[str, str, str], *, found: bool
-    ) -> None:
-        """Note how an event was judged: it, the findings and the verdicts as JSON."""
-        self._judged.append((number(identity), None if session is None else number(session), time, found, *texts))
+    def judged(self, judgement: Judgement, time: int) -> None:
+        """Note how an event was judged."""
+        found = bool(judgement.findings)
+        facts = None if judgement.facts is None else _text(judgement.facts)
+        texts = (facts, _text(judgement.findings), _text(judgement.verdicts))
+        self._judged.append((judgement.event, judgement.session, time, found, *texts))
 
     def since(self, time: int) -> int:
         """Return when what is known of users begins; where nothing is known yet, it begins now."""
@@ -113,7 +119,8 @@ class History:
             ],
         )
         self._changed.clear()
-        self._db.executemany("INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?, ?, ?, ?)", self._judged)
+        names = "event, session, time, found, facts, findings, verdicts"
+        self._db.executemany(f"INSERT INTO judgement ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)", self._judged)  # noqa: S608 - constants
         self._judged.clear()
 
     def _write(self, host: str, user: str, profile: Profile) -> None:
@@ -141,22 +148,24 @@ def begin(db: sqlite3.Connection, time: int) -> None:
     db.execute(sql, (_SINCE, time))
 
 
-def number(identity: str) -> int:
-    """16 hexadecimal digits → the number they are stored as."""
-    return int.from_bytes(bytes.fromhex(identity), "big", signed=True)
+def judgements(db: sqlite3.Connection, identity: str, start: Optional[int]) -> list[Judgement]:
+    """Return how the events of a session, which began at `start`, or the event of a message were judged."""
+    which = "event = ?1 OR (found = 1 AND session = ?1) OR (found = 0 AND time = ?2 AND session = ?1)"
+    return _read(db, f"WHERE {which} ORDER BY time, id", identity, start)
 
 
-def judgements(db: sqlite3.Connection, identity: str) -> list[Judgement]:
-    """Return how a session's events, or the event of a message, were judged, oldest first."""
-    sql = "SELECT event, findings, verdicts FROM judgement WHERE id = ?1 OR session = ?1 ORDER BY time, id"
-    return [Judgement(*map(json.loads, row)) for row in db.execute(sql, (number(identity),))]
+def latest(db: sqlite3.Connection, most: int) -> list[Judgement]:
+    """Return the latest events of which something was found, the newest first."""
+    return _read(db, "WHERE found = 1 ORDER BY time DESC, id DESC LIMIT ?", most)
 
 
-def latest(db: sqlite3.Connection, most: int) -> list[tuple[str, Judgement]]:
-    """Return the latest events of which something was found, with their ids, the newest first."""
-    sql = "SELECT id, event, findings, verdicts FROM judgement WHERE found = 1 ORDER BY time DESC, id LIMIT ?"
-    rows = db.execute(sql, (most,))
-    return [(row[0].to_bytes(8, "big", signed=True).hex(), Judgement(*map(json.loads, row[1:]))) for row in rows]
+def _read(db: sqlite3.Connection, which: str, *values: object) -> list[Judgement]:
+    rows = db.execute(f"SELECT event, session, facts, findings, verdicts FROM judgement {which}", values)  # noqa: S608 - constants
+    return [Judgement(*row[:2], *(None if text is None else json.loads(text) for text in row[2:])) for row in rows]
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def profiles(db: sqlite3.Connection, user: str) -> dict[str, list[tuple[str, str, int, int, int]]]:

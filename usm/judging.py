@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
@@ -20,6 +19,7 @@ from usm.core.rules.case import IDLE, TOLD, Case, Verdict
 from usm.core.rules.login import JUDGES, previous
 from usm.core.rules.others import LOGOUT_JUDGES, PRIVILEGE_JUDGES, is_root_shell
 from usm.core.tally import tally
+from usm.history import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,8 +137,7 @@ class Judge:
         networks = {*case.profile.values("network"), case.network}
         if setting is None or len(networks) < setting.numbers["sources"]:
             return frozenset()
-        others = tx.of_user(event.host, event.user or "")
-        return frozenset(network_of(s.source_ip) for s in others if s.source_ip is not None)
+        return frozenset(map(network_of, tx.sources_of(event.host, event.user or "")))
 
     def _logout(self, tx: Transaction, event: Event) -> Told:
         case, user = self._case(tx, event), event.user or ""
@@ -260,16 +259,11 @@ class Judge:
         kept = event.kind == model.LOGIN or (event.kind == model.PRIVILEGE and event.tty is not None)
         if not judged.findings and not kept:
             return
-        verdicts = [[v.rule, v.reason, dict(v.facts)] for v in judged.verdicts if v.reason not in (None, *IDLE)]
+        verdicts = [[v.rule, v.reason, v.facts] for v in judged.verdicts if v.reason not in (None, *IDLE)]
+        # Of a login that is as it should be the session says all.
+        plain = event.kind == model.LOGIN and not judged.findings and event.session is not None
+        identity, facts = (None, None) if plain else (identify(event), stored(event))
         findings = [finding_json(finding) for finding in judged.findings]
-        # A login that is as it should be is no message to be asked about by its id: its session says all of it.
-        plain = event.kind == model.LOGIN and not findings and event.session is not None
-        texts = ("null" if plain else _text(stored(event)), _text(findings), _text(verdicts))
-        identity = event.session if plain and event.session is not None else identify(event)
-        tx.history.judged(identity, event.session, micros(event.time), texts, found=bool(findings))
+        tx.history.judged(Judgement(identity, event.session, facts, findings, verdicts), micros(event.time))
         for finding in judged.findings:
             tx.count("findings", finding.rule, finding.severity)
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

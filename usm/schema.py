@@ -88,10 +88,11 @@ MIGRATIONS: tuple[str, ...] = (
         names TEXT NOT NULL, PRIMARY KEY (rule, host, name)) WITHOUT ROWID;
     CREATE INDEX incident_last ON incident (last);
     CREATE TABLE judgement (
-        id INTEGER PRIMARY KEY, session INTEGER, time INTEGER NOT NULL, found INTEGER NOT NULL, event TEXT NOT NULL,
-        findings TEXT NOT NULL, verdicts TEXT NOT NULL);
-    CREATE INDEX judgement_session ON judgement (session) WHERE session IS NOT NULL;
+        id INTEGER PRIMARY KEY, event TEXT, session TEXT, time INTEGER NOT NULL, found INTEGER NOT NULL,
+        facts TEXT, findings TEXT NOT NULL, verdicts TEXT NOT NULL);
     CREATE INDEX judgement_time ON judgement (found, time);
+    CREATE INDEX judgement_event ON judgement (event) WHERE event IS NOT NULL;
+    CREATE INDEX judgement_session ON judgement (session) WHERE found = 1 AND session IS NOT NULL;
     CREATE INDEX session_user ON session (host, user) WHERE "end" IS NULL;
     """,
 )

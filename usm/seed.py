@@ -14,6 +14,7 @@ from usm import wtmp
 from usm.core import model
 from usm.core.decode import Stamps
 from usm.core.model import Event
+from usm.core.pair import login_event
 from usm.errors import StoreError
 from usm.history import known, merge
 from usm.ingest import Intake
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime, tzinfo
 
-    from usm.core.model import Host, Session
+    from usm.core.model import Host
     from usm.judging import Judge
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def seed(
         first, count = min(first, event.time), count + 1
     store = Store(path)
     try:
-        older = [_login(session) for session in store.sessions(everything=True) if session.start < first]
+        older = [login_event(session) for session in store.sessions(everything=True) if session.start < first]
         first = min((event.time for event in older), default=first)
         older += [event for event in _of_wtmp(host) if event.time < first]
         with memory.transaction() as tx:
@@ -94,11 +95,6 @@ def _past(
                 if number == _ROUND:
                     more = True
                     break
-
-
-def _login(session: Session) -> Event:
-    where = (session.source_ip, session.source_port, session.method, session.key, session.tty)
-    return Event(model.LOGIN, session.start, session.host, session.service, session.user, *where)
 
 
 def _of_wtmp(host: Host) -> Iterator[Event]:

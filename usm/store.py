@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Optional
 from usm.core.model import Event, Failure, Session, micros
 from usm.errors import StoreError
 from usm.schema import MIGRATIONS
-from usm.transaction import COLUMNS, Transaction, session_of, time_of
+from usm.transaction import COLUMNS, Transaction, number, session_of, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,8 +89,8 @@ class Store:
                 self._db.execute("VACUUM")
 
     def _migrate(self) -> None:
-        for number in range(self._value("PRAGMA user_version"), len(MIGRATIONS)):
-            script = f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1};"
+        for version in range(self._value("PRAGMA user_version"), len(MIGRATIONS)):
+            script = f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1};"
             self._db.executescript(f"{script} PRAGMA application_id = {APPLICATION_ID}; COMMIT;")
 
     def _value(self, sql: str) -> int:
@@ -200,6 +200,12 @@ class Store:
         with self._errors():
             rows = self._db.execute(f"SELECT {COLUMNS} FROM session {where} ORDER BY start, id")  # noqa: S608 - constants
             return [session_of(row) for row in rows]
+
+    def session(self, identity: str) -> Optional[Session]:
+        """Return one session, open or closed."""
+        with self._errors():
+            row = self._db.execute(f"SELECT {COLUMNS} FROM session WHERE id = ?", (number(identity),)).fetchone()  # noqa: S608 - constants
+            return None if row is None else session_of(row)
 
     def events(self) -> list[Event]:
         """Return who acted as whom, and who was refused that, oldest first."""

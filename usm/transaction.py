@@ -49,7 +49,8 @@ def time_of(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def _number(session: str) -> int:
+def number(session: str) -> int:
+    """A session's id → the number that it is stored as."""
     return int.from_bytes(bytes.fromhex(session), "big", signed=True)
 
 
@@ -63,7 +64,7 @@ def session_of(row: tuple[Any, ...]) -> Session:
 
 def _row(s: Session) -> tuple[Any, ...]:
     end, until, hinted = (None if time is None else micros(time) for time in (s.end, s.until, s.hinted))
-    return (_number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
+    return (number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
 
 
 def _rule(alert: Alert) -> str:
@@ -137,9 +138,14 @@ class Transaction:
         """Return the open sessions of a uid."""
         return self._select("host = ? AND uid = ?", host, uid)
 
-    def of_user(self, host: str, user: str) -> list[Session]:
-        """Return the open sessions of a user."""
-        return self._select("host = ? AND user = ?", host, user)
+    def sources_of(self, host: str, user: str) -> set[str]:
+        """Return the addresses from which a user is on."""
+        if self._complete:
+            known = (session for session in self._peers.values() if session is not None)
+            return {s.source_ip for s in known if s.source_ip is not None and (s.host, s.user) == (host, user)}
+        self._flush_sessions()
+        sql = 'SELECT source_ip FROM session WHERE "end" IS NULL AND host = ? AND user = ? AND source_ip IS NOT NULL'
+        return {source for (source,) in self._db.execute(sql, (host, user))}
 
     def _select(self, where: str, *values: object) -> list[Session]:
         self._flush_sessions()
@@ -156,7 +162,7 @@ class Transaction:
         if event.session is None or micros(event.time) > self._latest:
             return None  # the id holds the start: what is newer than all that is stored can't be among it
         sql = f"SELECT {COLUMNS} FROM session WHERE id = ?"  # noqa: S608 - constants
-        row = self._db.execute(sql, (_number(event.session),)).fetchone()
+        row = self._db.execute(sql, (number(event.session),)).fetchone()
         return None if row is None else session_of(row)
 
     def _by_leader(self, host: str, leader: Optional[int]) -> Optional[Session]:

@@ -190,16 +190,18 @@ def explain(options: argparse.Namespace) -> int:
     _, store, look = _look(options)
     if store is None:
         return FAILED
-    with store.reading() as db:
-        if options.event is None:
-            rows = explaining.findings_rows(db, look)
-            _print(report.table(("ID", "TIME", "USER", "SEVERITY", "FINDINGS"), rows) if rows else "nothing was found")
-            return OK
-        found = explaining.explained(db, options.event)
-        if options.format == "json":
-            _print(report.json_lines(map(explaining.explanation_json, found)))
-        else:
-            _print("\n\n".join(explaining.explanation(one, look) for one in found))
+    if options.event is not None:
+        found = explaining.explained(store, options.event)
+    else:
+        with store.reading() as db:
+            found = explaining.lately(db)
+    if options.format == "json":
+        _print(report.json_lines(map(explaining.explanation_json, found)))
+    elif options.event is not None:
+        _print("\n\n".join(explaining.explanation(one, look) for one in found))
+    else:
+        rows = explaining.findings_rows(found, look)
+        _print(report.table(("ID", "TIME", "USER", "SEVERITY", "FINDINGS"), rows) if rows else "nothing was found")
     return OK
 
 

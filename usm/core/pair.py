@@ -168,6 +168,26 @@ def end(
     return closed, logout_event(closed, pid)
 
 
+def login_event(session: Session) -> Event:
+    """Return the login of a session, with what became known of it since."""
+    return Event(
+        model.LOGIN,
+        session.start,
+        session.host,
+        session.service,
+        session.user,
+        session.source_ip,
+        session.source_port,
+        session.method,
+        session.key,
+        session.tty,
+        session.leader,
+        session.id,
+        person=session.person,
+        comment=session.comment,
+    )
+
+
 def logout_event(session: Session, pid: Optional[int] = None) -> Event:
     """Return the complete logout of a closed session: nobody has to look up where it came from."""
     moment = session.end or session.start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from math import asin, cos, radians, sin, sqrt
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -186,6 +187,7 @@ def _forwarded(case: Case) -> Verdict:
     return case.usual("forwarded") or Verdict("forwarded", None, {"source": case.event.source_ip})
 
 
+@lru_cache(maxsize=4096)
 def _is_loopback(source: str) -> bool:
     try:
         return ipaddress.ip_address(source.partition("%")[0]).is_loopback
