@@ -18,7 +18,7 @@ from tests.life import HOST, ZONE, Incident, Life, Step, life
 from usm import config
 from usm.core.decode import Stamps
 from usm.core.message import Alert
-from usm.core.model import FINDING, INFO, Account, Batch, Event, Host, Place, Seat, System, micros
+from usm.core.model import INFO, Account, Batch, Host, Place, Seat, System, micros
 from usm.core.policy import network_of
 from usm.core.reconcile import first_look
 from usm.core.route import Route
@@ -123,8 +123,8 @@ class Month:
 
     def remark(self, rule: str, step: Step, facts: dict[str, str]) -> None:
         """Let the monitor itself notice something."""
-        event = Event(FINDING, step.until or step.time, HOST, "user-session-monitor")
-        remark(self.store, self.watch, rule, event, facts, step.until or step.time)
+        moment = step.until or step.time
+        remark(self.store, self.watch, rule, moment, None, facts, moment)
 
     def system(self, now: datetime) -> None:
         """Let the system be looked at: all whom the log knows are there, and those whom it does not."""

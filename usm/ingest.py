@@ -12,6 +12,7 @@ from usm.core import model
 from usm.core.alert import alert_for
 from usm.core.decode import decode_syslog
 from usm.core.journal import decode_journal
+from usm.core.model import Event
 from usm.core.pair import pair
 from usm.core.programs import READ
 from usm.core.programs.privilege import SERVICES
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from usm.core.decode import Stamps
-    from usm.core.model import Batch, Event, Host, Record, Seat, System
+    from usm.core.model import Batch, Host, Record, Seat, System
     from usm.core.pair import Pairing
     from usm.core.reconcile import Look
     from usm.core.route import Match, Route
@@ -197,10 +198,19 @@ def compare(
         return sent, look
 
 
-def remark(store: Store, watch: Watch, rule: str, event: Event, facts: dict[str, str], now: datetime) -> list[Event]:
+def remark(
+    store: Store,
+    watch: Watch,
+    rule: str,
+    since: datetime,
+    until: Optional[datetime],
+    facts: dict[str, str],
+    now: datetime,
+) -> list[Event]:
     """Commit what the monitor itself found, beside the log; return what was told."""
     if watch.judge is None:
         return []
+    event = Event(model.FINDING, since, watch.host.name, "user-session-monitor", until=until)
     with store.transaction() as tx:
         return _send(tx, watch.judge.note(tx, event, Verdict(rule, None, facts)), watch, now)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 import usm
 from usm.core.decode import Stamps
-from usm.core.model import FINDING, UNOBSERVED, VANISHED, Event
+from usm.core.model import UNOBSERVED, VANISHED
 from usm.core.programs import IDENTIFIERS
 from usm.core.reconcile import first_look
 from usm.deliver import TICK
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from usm.config import Config
-    from usm.core.model import Batch, Host
+    from usm.core.model import Batch, Event, Host
     from usm.core.reconcile import Look
     from usm.listener import Listener
     from usm.logs import Last
@@ -146,9 +146,10 @@ class Monitor:
         judge = self._watch.judge
         if judge is None or SEEDED in self._store.facts():
             return None
-        lines = self._source.past(self._started - judge.policy.history)
+        until = self._started if self._watched is None else self._watched[1]  # what comes after it is judged, late
+        lines = self._source.past(until - judge.policy.history)
         left = (line for line in lines if not self._orders.stopping)
-        return begin(self._store.path, judge, left, self._watch.host, self._started, journal=self._intake.journal)
+        return begin(self._store.path, judge, left, self._watch.host, until, journal=self._intake.journal)
 
     def _remark_gap(self) -> None:
         """Tell that nobody watched for a while; while the machine was off nobody had to."""
@@ -160,8 +161,7 @@ class Monitor:
             self._remark("unobserved", since, self._started, {})
 
     def _remark(self, rule: str, since: datetime, until: Optional[datetime], facts: dict[str, str]) -> None:
-        event = Event(FINDING, since, self._watch.host.name, "user-session-monitor", until=until)
-        self._commit(lambda now: remark(self._store, self._watch, rule, event, facts, now))
+        self._commit(lambda now: remark(self._store, self._watch, rule, since, until, facts, now))
 
     def _open(self, path: Optional[str], watched: Optional[tuple[str, datetime]]) -> None:
         """Read this source from now on, or from where reading it ended before; where that fails nothing has changed."""

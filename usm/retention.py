@@ -42,7 +42,8 @@ def prune(store: Store, now: datetime, retention: timedelta) -> Forgotten:
     """Forget one slice. Raises StoreError; then nothing was forgotten."""
     old, settled, detailed = (micros(now - age) for age in (retention, min(retention, DELIVERED), DETAILED))
     with store.writing() as db:
-        forgotten = Forgotten(_old(db, old) + _settled(db, settled), _fold(db, detailed), _excess(db))
+        removed = _old(db, old) + _settled(db, settled) + _judged(db, old, settled, detailed)
+        forgotten = Forgotten(removed, _fold(db, detailed), _excess(db))
     with store.reading() as db:
         db.executescript(f"PRAGMA incremental_vacuum({PAGES})")  # `execute` would stop after the first page
     if forgotten.excess:
@@ -56,6 +57,21 @@ def _old(db: sqlite3.Connection, before: int) -> int:
     for table, column in (("session", '"end"'), ("event", "time"), ("failure", "time")):
         chosen = f"SELECT id FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT {SLICE}"  # noqa: S608 - constants
         count += db.execute(f"DELETE FROM {table} WHERE id IN ({chosen})", (before,)).rowcount  # noqa: S608 - constants
+    return count
+
+
+def _judged(db: sqlite3.Connection, old: int, settled: int, detailed: int) -> int:
+    """Forget what judging remembers: windows are over after a day, normal logins are asked about for a month."""
+    count = 0
+    for table, key, condition, before in (
+        ("seen", "host, user, fact, value", "last < ?", old),
+        ("recent", "scope, host, name", "last < ?", detailed),
+        ("incident", "rule, host, name", "last < ?", old),
+        ("judgement", "id", "found = 0 AND time < ?", settled),
+        ("judgement", "id", "found = 1 AND time < ?", old),
+    ):
+        chosen = f"SELECT {key} FROM {table} WHERE {condition} LIMIT {SLICE}"  # noqa: S608 - constants
+        count += db.execute(f"DELETE FROM {table} WHERE ({key}) IN ({chosen})", (before,)).rowcount  # noqa: S608 - constants
     return count
 
 
