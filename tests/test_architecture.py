@@ -50,6 +50,7 @@ LAW = {
     # the core and the two edges
     "usm.core.*": Law(CORE, PURE),
     "usm.core.programs.*": Law(CORE, PURE),
+    "usm.core.rules.*": Law(CORE, PURE),
     "usm.sources.*": Law((*CORE, *ERRORS, *SOURCES), PURE | FILES | {"select", "subprocess"}),
     "usm.channels.*": Law((*CORE, *ERRORS, *CHANNELS), PURE),
     "usm.channels.formats": Law(("usm", *CORE, *CHANNELS), PURE),  # a document names the version that made it
@@ -57,7 +58,8 @@ LAW = {
     "usm.schema": Law((), PURE),
     "usm.store": Law((*CORE, *ERRORS, "usm.schema", "usm.transaction"), PURE | FILES | {"sqlite3"}),
     "usm.retention": Law((*CORE, *ERRORS, "usm.store"), PURE | {"logging", "sqlite3"}),
-    "usm.transaction": Law((*CORE, *ERRORS), PURE | {"sqlite3"}),
+    "usm.transaction": Law((*CORE, *ERRORS, "usm.history"), PURE | {"sqlite3"}),
+    "usm.history": Law(CORE, PURE | {"sqlite3"}),
     "usm.outbox": Law((*CORE, *ERRORS, "usm.store", "usm.transaction"), PURE | {"sqlite3"}),
     "usm.transport.*": Law(
         ("usm", "usm.transport", "usm.transport.*", *CORE, *ERRORS), PURE | FILES | PROCESS | NETWORK | {"_typeshed"}
@@ -65,18 +67,28 @@ LAW = {
     "usm.transport.apprise_child": Law((), frozenset({"__future__", "json", "logging", "sys", "typing", "apprise"})),
     "usm.settings": Law((*CORE, *ERRORS), PURE | FILES | {"difflib", "yaml"}),
     "usm.routing": Law((*CORE, *ERRORS, "usm.settings"), PURE),
-    "usm.config": Law((*CORE, *ERRORS, *SOURCES, *CHANNELS, "usm.routing", "usm.settings"), PURE | FILES),
+    "usm.policy": Law((*CORE, "usm.routing", "usm.settings"), PURE | {"os"}),  # a file of holidays beside the other
+    "usm.config": Law((*CORE, *ERRORS, *SOURCES, *CHANNELS, "usm.policy", "usm.routing", "usm.settings"), PURE | FILES),
     "usm.host": Law((*CORE, *ERRORS), PURE | FILES | {"socket"}),  # to ask the routing table for its own address
     "usm.system": Law((*CORE, *ERRORS), PURE | FILES | {"subprocess"}),
-    "usm.people": Law((*CORE, *ERRORS), PURE | FILES | {"binascii", "glob"}),
+    "usm.people": Law((*CORE, *ERRORS), PURE | FILES | {"binascii", "glob", "socket"}),
+    "usm.places": Law((*CORE, *ERRORS), PURE | {"maxminddb", "os"}),
+    "usm.wtmp": Law((*CORE, *SOURCES), PURE | {"gzip", "struct", "zlib"}),
     # the two halves share only the store
-    "usm.ingest": Law((*CORE, *ERRORS, "usm.store", "usm.transaction"), PURE),
+    "usm.bursts": Law((*CORE, "usm.transaction"), PURE),
+    "usm.judging": Law((*CORE, "usm.bursts", "usm.history", "usm.transaction"), PURE),
+    "usm.ingest": Law((*CORE, *ERRORS, "usm.judging", "usm.store", "usm.transaction"), PURE),
     "usm.deliver": Law((*CORE, *ERRORS, *CHANNELS, "usm.outbox", "usm.store"), PURE | {"logging", "threading"}),
     # what puts them together
     "usm.report": Law((*CORE, *ERRORS, "usm.outbox", "usm.status", "usm.store"), PURE),
     "usm.trial": Law((*CORE, *ERRORS, "usm.deliver"), PURE),
     "usm.status": Law((*CORE, *ERRORS, "usm.outbox", "usm.store"), PURE),
-    "usm.replay": Law((*CORE, *ERRORS, *SOURCES, "usm.ingest", "usm.store"), PURE | FILES),
+    "usm.explain": Law((*CORE, *ERRORS, "usm.history", "usm.store"), PURE | {"sqlite3"}),
+    "usm.replay": Law((*CORE, *ERRORS, *SOURCES, "usm.ingest", "usm.judging", "usm.store"), PURE | FILES),
+    "usm.seed": Law(
+        (*CORE, *ERRORS, "usm.history", "usm.ingest", "usm.judging", "usm.store", "usm.wtmp"),
+        PURE | {"logging", "threading"},
+    ),
     "usm.metrics": Law((*CORE, "usm.outbox", "usm.status"), PURE),
     "usm.demo": Law(
         (*CORE, *ERRORS, *CHANNELS, "usm.store", "usm.ingest", "usm.deliver", "usm.transport"), PURE | FILES
@@ -93,7 +105,9 @@ LAW = {
         (*CORE, *ERRORS, *SOURCES, "usm.check_*", "usm.config", "usm.finding", "usm.outbox", "usm.status", "usm.store"),
         PURE | FILES,
     ),
-    "usm.check": Law(("usm", "usm.check_*", "usm.config", "usm.finding", "usm.system"), PURE | FILES),
+    "usm.check": Law(
+        (*ERRORS, "usm", "usm.check_*", "usm.config", "usm.finding", "usm.places", "usm.system"), PURE | FILES
+    ),
     # the running monitor
     "usm.clock": Law((), frozenset({"__future__", "datetime"})),
     "usm.logs": Law((), PURE | FILES | {"syslog"}),
@@ -123,9 +137,9 @@ LAW = {
                 "usm.instance",
             ),
             *("usm.listener", "usm.logs", "usm.orders", "usm.people", "usm.retention", "usm.store", "usm.supervisor"),
-            *("usm.system", "usm.workers"),
+            *("usm.judging", "usm.places", "usm.seed", "usm.system", "usm.workers"),
         ),
-        PURE | FILES | {"gc"},
+        PURE | FILES | {"gc", "threading"},
     ),
     "usm.pidfile": Law((*ERRORS, "usm.instance"), PURE | FILES | {"daemon.pidfile", "lockfile"}),
     "usm.daemon": Law(("usm", *ERRORS, "usm.logs", "usm.monitor", "usm.pidfile"), PURE | FILES | {"daemon"}),
@@ -137,8 +151,13 @@ LAW = {
         ),
         PURE | FILES | {"random", "signal"},
     ),
+    "usm.terminal": Law(("usm.store",), PURE | FILES),
+    "usm.questions": Law(("usm", "usm.*"), PURE | FILES | {"argparse"}),
     "usm.verbs": Law(("usm", "usm.*"), PURE | FILES | {"argparse"}),
-    "usm.cli": Law(("usm", *CORE, *ERRORS, "usm.config", "usm.logs", "usm.verbs"), PURE | FILES | {"argparse"}),
+    "usm.cli": Law(
+        ("usm", *CORE, *ERRORS, "usm.config", "usm.logs", "usm.questions", "usm.terminal", "usm.verbs"),
+        PURE | FILES | {"argparse"},
+    ),
     "usm.__main__": Law(("usm.cli",), frozenset({"sys"})),
     "usm.errors": Law((), PURE),
     "usm": Law((), frozenset()),
@@ -149,7 +168,7 @@ CLOCK_OWNER = "usm.clock"
 SQL = re.compile(
     r"\s*(?:SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|BEGIN|(?:CREATE|ALTER|DROP) TABLE)\b"
 )
-SQL_OWNERS = ("usm.schema", "usm.retention", "usm.store", "usm.transaction", "usm.outbox")
+SQL_OWNERS = ("usm.schema", "usm.retention", "usm.store", "usm.transaction", "usm.history", "usm.outbox")
 PURE_PACKAGES = ("usm.core", "usm.channels")
 EFFECTS = ("open", "print", "input", "exec", "eval", "breakpoint")
 
@@ -164,6 +183,13 @@ UNMIRRORED = {  # modules without a test file of their own, and where they are t
     "usm.errors": "classes without behaviour",
     "usm.core.message": "classes without behaviour",
     "usm.core.words": "tables: tests/core/test_text.py",
+    "usm.core.look": "tests/core/test_text.py",
+    "usm.core.phrases": "tables: tests/test_findings.py and test_explain.py",
+    "usm.core.phrasing": "tests/test_findings.py and test_explain.py",
+    "usm.core.rules": "a table: tests/test_findings.py",
+    "usm.core.rules.case": "tests/test_findings.py, with the rules",
+    "usm.core.rules.login": "tests/test_findings.py: a scene for each rule",
+    "usm.core.rules.others": "tests/test_findings.py: a scene for each rule",
     "usm.channels.answers": "tests/channels/test_replies.py and the channels' own",
     "usm.transport": "tests/transport/*: it only tells requests apart",
     "usm.transport.apprise_child": "tests/transport/test_handover.py runs it",
@@ -175,6 +201,8 @@ UNMIRRORED = {  # modules without a test file of their own, and where they are t
     "usm.sources.rights": "tests/test_check.py and tests/sources/test_locate.py",
     "usm.service": "tests/test_daemon.py, through the commands",
     "usm.verbs": "tests/test_cli.py",
+    "usm.questions": "tests/test_cli.py and test_explain.py, through the commands",
+    "usm.terminal": "tests/test_cli.py",
     "usm.schema": "tests/test_store.py",
     "usm.trial": "`usm test`: tests/test_cli.py",
     "usm.settings": "tests/test_config.py and test_routing.py, as the reader of both",
@@ -335,6 +363,16 @@ PLANTED = {
         "from time import monotonic, time_ns",
     ],
     "usm.ingest": ["from usm.channels import CHANNELS", "from usm.transport import Transport", "import usm.config"],
+    "usm.judging": [
+        "from usm.store import Store",
+        "import sqlite3",
+        "from usm.places import Places",
+        "import requests",
+    ],
+    "usm.history": ["import requests", "from usm.store import Store"],
+    "usm.places": ["import requests", "import maxminddb, geoip2", "from usm.store import Store"],
+    "usm.seed": ["from usm.outbox import Outbox", "x = 'SELECT id FROM seen'"],
+    "usm.core.rules.login": ["import maxminddb", "from usm.judging import Judge", "import os"],
     "usm.deliver": ["from usm.sources import SOURCES", "from usm.transport import Transport", "import requests"],
     "usm.store": ["import requests", "from usm.config import Config", "from datetime import datetime\ndatetime.now()"],
     "usm.host": ["import requests", "import sqlite3"],

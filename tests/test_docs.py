@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -17,15 +17,27 @@ import pytest
 import usm
 from usm import cli, config
 from usm.channels import CHANNELS, feishu
+from usm.core import phrases
+from usm.core.alert import alert_for
+from usm.core.look import Look
 from usm.core.message import Sent
-from usm.core.model import DETAIL, END_REASONS, FAILED, HINT, NORMAL_ENDS, Record
+from usm.core.model import DETAIL, END_REASONS, FAILED, HINT, LOGIN, NORMAL_ENDS, Event, Failure, Host, Record
+from usm.core.policy import Policy
+from usm.core.profile import MOST
 from usm.core.programs import PROGRAMS, Program
+from usm.core.recent import KEPT
 from usm.core.recognize import recognize
+from usm.core.rules import RULES, SPANS
+from usm.core.text import plain_text
 from usm.errors import ConfigError
+from usm.history import MOST_RECENT
+from usm.judging import Judge
+from usm.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 RECOGNITION = ROOT / "docs" / "recognition.md"
+RULES_PAGE = ROOT / "docs" / "rules.md"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("ansible/*.md")])
 SAMPLE = ROOT / "usm" / "config.example.yaml"
 # What a shell block may call beside make and usm; the commands that install packages are run by tests/packages.
@@ -45,6 +57,7 @@ OTHER_PROGRAMS |= {"ansible-playbook", "apt", "apt-get", "cd", "curl", "dnf", "r
 OLD_ONLY = ("feishu", "enabled")  # keys for the older tool's files: the sample configuration does without them
 LINES = ("Message", "Event", "End reason", "Versions")  # the heads of a program's table
 IN_WORDS = {HINT: "explains an end", DETAIL: "adds to a session"}  # what is never told itself
+GROUPS = ("Logins", "Failures", "Logouts", "Privileges", "The monitor itself")  # what rules are about
 MOMENT = datetime(2026, 11, 23, tzinfo=timezone.utc)
 
 
@@ -271,11 +284,17 @@ def test_the_sample_configuration_loads(tmp_path: Path, change: Callable[[str], 
     assert bool(loaded.notify) == (change is not str)
 
 
+def holidays() -> str:
+    """Return the file of holidays that docs/rules.md shows."""
+    return next(block.text for block in blocks(RULES_PAGE) if block.text.startswith("# 国庆节"))
+
+
 @pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_configurations_in_the_docs_load(tmp_path: Path, page: str) -> None:
     """Every YAML block is a configuration that loads."""
     path = ROOT / page
     (tmp_path / "feishu.secret").write_text("made-up", encoding="utf-8")
+    (tmp_path / "holidays.txt").write_text(holidays(), encoding="utf-8")
     for block in blocks(path):
         if block.language == "yaml":
             (tmp_path / "config.yaml").write_text(block.text, encoding="utf-8")
@@ -354,6 +373,83 @@ def test_every_end_reason_is_told() -> None:
     assert sorted(reason for row in rows for reason in codes(row[0])) == sorted(END_REASONS)
     normal = {reason for row in rows for reason in codes(row[0]) if row[2] == "yes"}
     assert normal == NORMAL_ENDS
+
+
+def seconds(value: float) -> str:
+    """Return a span as the configuration takes it: `10m`."""
+    unit, size = next((u, s) for u, s in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if value % s == 0)
+    return f"{value / size:g}{unit}"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_is_told(rule: str) -> None:
+    """docs/rules.md has each rule's names, severity, parameters and texts, and an example that changes it."""
+    found = RULES[rule]
+    text = section(RULES_PAGE, f"### {rule}")
+    told = codes(text[1])
+    for language in ("zh", "en"):
+        assert phrases.NAMES[language][rule] in text[1]
+        assert f"- {language}: `{phrases.FOUND[language][rule]}`" in text
+    assert told[0] == found.severity
+    assert told[1:] == [
+        f"{name}: {seconds(value) if name in SPANS else f'{value:g}'}" for name, value in found.numbers.items()
+    ]
+    assert ("Compares with history." in text[1]) == found.history
+    begin, end = text.index("```yaml"), text.index("```")
+    assert rule in "\n".join(text[begin:end])
+
+
+def test_the_rules_are_told_in_their_order() -> None:
+    """docs/rules.md has them below what they are about, and none that is gone."""
+    about: dict[str, str] = dict(zip(("login", "failed", "logout", "privilege", "monitor"), GROUPS))
+    lines = [line for line in read(RULES_PAGE).splitlines() if line.startswith("##")]
+    told = lines[lines.index(f"## {GROUPS[0]}") : lines.index("## Cost and bounds")]
+    order = sorted(RULES, key=lambda rule: GROUPS.index(about[RULES[rule].about]))
+    wanted = [[f"## {about[RULES[rule].about]}", f"### {rule}"] for rule in order]
+    assert list(dict.fromkeys(told)) == list(dict.fromkeys(line for pair in wanted for line in pair))
+    assert len(told) == len(RULES) + len(GROUPS)
+
+
+def test_what_is_noticed_of_a_log_is_told() -> None:
+    """docs/rules.md has the texts of `log-edited`."""
+    rows = {codes(row[0])[0]: [codes(cell)[0] for cell in row[1:]] for row in table(RULES_PAGE, "What", "zh", "en")}
+    assert rows == {how: [phrases.EDITED[language][how] for language in ("zh", "en")] for how in phrases.EDITED["zh"]}
+
+
+def test_the_bounds_of_judging_are_those() -> None:
+    """docs/rules.md names what is kept at most, and the periods."""
+    text = read(RULES_PAGE)
+    assert f"| {MOST}; " in text
+    assert f"| {MOST_RECENT:,}, and {KEPT} entries in each" in text
+    assert f"`judge.learning`, {Policy().learning.days} days" in text
+    assert f"`judge.history`, {Policy().history.days} days" in text
+
+
+def test_every_key_of_judging_is_told(tmp_path: Path) -> None:
+    """docs/configuration.md has each key below `judge`."""
+    rows = [codes(row[0])[0] for row in table(ROOT / "docs" / "configuration.md", "Key", "Default", "Meaning")]
+    told = {*rows, *codes(read(ROOT / "docs" / "configuration.md"))}
+    assert {f"judge.{key}" for key in known_keys(tmp_path, "judge: {zzzzzzzz: 1}")} <= told
+
+
+@pytest.mark.parametrize(("page", "language"), [(README, "en"), (CHINESE, "zh")], ids=["en", "zh"])
+def test_the_alarm_shown_is_real(page: Path, language: str) -> None:
+    """The abnormal login in README.md is what is told of one such as it."""
+    zone, host = timezone(timedelta(hours=8)), Host("web01", ("192.0.2.10",))
+    time = datetime(2026, 11, 25, 3, 12, 40, tzinfo=zone)
+    judge, store = Judge(Policy(), zone), Store(":memory:")
+    usual = Event(LOGIN, time, "web01", "sshd", "alice", "203.0.113.5", method="publickey", key="SHA256:WOYw2sMJ")
+    with store.transaction() as tx:
+        for days in range(23, 0, -1):
+            judge.learn(tx, usual._replace(time=time.replace(hour=9) - timedelta(days=days)))
+        tried = (("alice", "password", False, 7),)
+        judge.failures(tx, [Failure("web01", "sshd", "198.51.100.77", time - timedelta(minutes=3), time, tried)])
+        login = usual._replace(source_ip="198.51.100.77", source_port=40112, method="password", key=None)
+        (told,) = judge.judge(tx, login)
+    store.close()
+    alert = alert_for(told.event, host, told.findings, learning=told.learning)
+    assert alert is not None
+    assert Block("text", plain_text(alert, Look(language, zone)) + "\n") in blocks(page)
 
 
 def test_the_architecture_names_every_module_once() -> None:

@@ -220,7 +220,39 @@ def test_garbage_in_the_log_hides_no_login(tmp_path: Path, log: Path) -> None:
             monitor.wait_for(f"User: user{number}")
         assert monitor.stop() == 0
     assert [line for line in monitor.out if line.startswith("User: ")] == [f"User: user{n}\n" for n in range(1, 6)]
-    assert [line[:2] for line in monitor.err if not line.startswith((" ", "then"))] == ["I ", "I ", "I "]
+    said = [line for line in monitor.err if not line.startswith((" ", "then")) and "learned what is usual" not in line]
+    assert [line[:2] for line in said] == ["I ", "I ", "I "]
+
+
+def test_what_is_usual_is_learned_once(tmp_path: Path, log: Path) -> None:
+    """From the log as it is at the first start; nobody is told of it, and the second start does not count it again."""
+    append(log, *(login(4000 + number) for number in range(3)))
+    for said in ("learned what is usual from 3 events of the past", "watching"):
+        with Running(configure(tmp_path)) as monitor:
+            monitor.wait_for(said)
+            assert monitor.stop() == 0
+        assert not [line for line in monitor.out if line.startswith("User: ")]
+    assert "learned what is usual" not in "".join(monitor.err)
+    store = Store(str(tmp_path / "state.db"), readonly=True)
+    with store.reading() as db:
+        sql = "SELECT count FROM seen WHERE host = 'web01' AND user = 'alice' AND fact = 'address'"
+        assert db.execute(sql).fetchall() == [(3,)]
+    store.close()
+
+
+def test_where_addresses_are_can_be_set_by_a_reload_and_a_wrong_file_changes_nothing(tmp_path: Path, log: Path) -> None:
+    """The monitor goes on as it was, and says which file it is."""
+    path = configure(tmp_path)
+    with Running(path) as monitor:
+        monitor.wait_for("watching")
+        path.write_text(path.read_text() + f"judge: {{places: [{tmp_path}/none.mmdb]}}\n")
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.wait_for(
+            f"not reloaded, everything goes on as it was: judge.places: {tmp_path}/none.mmdb: No such file"
+        )
+        append(log, login(4001))
+        monitor.wait_for("User: alice")
+        assert monitor.stop() == 0
 
 
 BAD = {

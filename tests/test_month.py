@@ -70,7 +70,7 @@ class Month:
             found = places.get(network_of(source))
             return None if found is None else Place(*found)
 
-        def account_of(user: str) -> Optional[Account]:
+        def account_of(_host: str, user: str) -> Optional[Account]:
             found = made.accounts.get(user)
             return None if found is None else Account(*found)
 

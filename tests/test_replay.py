@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from tests.bench import corpus
+from usm import cli, config
 from usm.core.look import Look
-from usm.core.model import FAILED, KINDS, LOGIN, LOGOUT
+from usm.core.model import FAILED, KINDS, LOGIN, LOGOUT, SEVERITIES
+from usm.core.policy import Policy
+from usm.core.rules import RULES
 from usm.errors import SourceError
-from usm.replay import replay
+from usm.judging import Judge
+from usm.replay import findings, replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,3 +237,71 @@ def test_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     lines("auth.log")
     assert os.listdir(tmp_path) == ["auth.log"]
     assert (tmp_path / "auth.log").stat().st_mtime_ns == before
+
+
+# -- judged
+
+
+def judged(*files: object, policy: Policy = Policy()) -> list[dict[str, Any]]:  # noqa: B008 - immutable
+    """Return what `replay --judge` prints."""
+    return [json.loads(line) for line in findings([str(file) for file in files], Judge(policy, UTC), NOW)]
+
+
+def test_a_judged_event_is_one_object_with_what_was_found(tmp_path: Path) -> None:
+    """The event as everywhere, how grave it is, why, and until when it is learned what is usual."""
+    (tmp_path / "auth.log").write_text("noise\n" + LOGIN_LINE + LOGOUT_LINE)
+    (found,) = judged(tmp_path / "auth.log")
+    (event, _) = events(tmp_path / "auth.log")
+    more = {"severity": "info", "learning": "2026-11-30T02:05:07.123456+00:00"}
+    silence = "- {rule: new-user, user: alice, source: 203.0.113.0/24}"
+    finding = {"rule": "new-user", "severity": "info", "facts": {}, "evidence": [], "silence": silence}
+    assert found == {**event, **more, "findings": [finding]}
+
+
+def test_history_goes_on_from_one_file_into_the_next(tmp_path: Path) -> None:
+    """Each line is named with its file where there are several; failures are judged too."""
+    (tmp_path / "a.log").write_text(LOGIN_LINE)
+    failed = "2026-11-23T11:0{}:00+08:00 web01 sshd[9]: Failed password for root from 198.51.100.7 port 7 ssh2\n"
+    (tmp_path / "b.log").write_text(
+        "".join(failed.format(n) for n in range(10)) + LOGIN_LINE.replace("125", "126").replace("43867", "43868")
+    )
+    found = judged(tmp_path / "a.log", tmp_path / "b.log")
+    assert [(one["kind"], one["file"], one["line"], one["findings"][0]["rule"]) for one in found] == [
+        ("login", f"{tmp_path}/a.log", 1, "new-user"),
+        ("finding", f"{tmp_path}/b.log", 10, "failed-source"),
+    ]
+
+
+@pytest.mark.parametrize("log", sorted(LOGS.glob("*.log")), ids=lambda path: path.stem)
+def test_a_real_log_can_be_judged(log: Path) -> None:
+    """Every line is an event with at least one finding of a known rule, and its own gravest severity."""
+    found = judged(log)
+    assert found
+    for one in found:
+        assert {finding["rule"] for finding in one["findings"]} <= set(RULES)
+        assert one["severity"] == max((f["severity"] for f in one["findings"]), key=SEVERITIES.index)
+        assert one["line"] >= 1
+
+
+def test_every_dress_of_a_log_is_judged_the_same() -> None:
+    """What was found does not depend on how the stamps are written."""
+    dresses = [judged(LOGS / f"openssh-9.2-{dress}.log") for dress in ("rfc3164", "rfc3339", "rfc5424")]
+    rules = [[[f["rule"] for f in one["findings"]] for one in found] for found in dresses]
+    assert rules[0] == rules[1] == rules[2]
+
+
+def test_the_command_judges_as_it_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And writes nothing beside it."""
+    monkeypatch.setattr(config, "DEFAULT_PATH", str(tmp_path / "none.yaml"))
+    (tmp_path / "auth.log").write_text(LOGIN_LINE)
+    (tmp_path / "config.yaml").write_text(f"state: {tmp_path}/state.db\njudge: {{allow: [10.0.0.0/8]}}\n")
+    call = ["-c", str(tmp_path / "config.yaml"), "replay", "--judge", str(tmp_path / "auth.log")]
+    assert cli.main(call) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [f["rule"] for f in found["findings"]] == ["new-user", "not-allowed"]
+    assert not (tmp_path / "state.db").exists()
+    (tmp_path / "config.yaml").write_text(f"judge: {{places: [{tmp_path}/none.mmdb]}}\n")
+    assert cli.main(call) == 78
+    assert "judge.places" in capsys.readouterr().err

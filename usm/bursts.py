@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.incident import DAY, grow
-from usm.core.model import Event, micros
+from usm.core.judge import find
+from usm.core.model import Event, Finding, micros
 from usm.core.recent import KEPT, Entry
 from usm.core.rules.case import Verdict
 from usm.core.rules.others import burst, counts_as_mass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import tzinfo
 
     from usm.core.model import Failure
     from usm.core.policy import Policy
@@ -37,8 +39,8 @@ class Found(NamedTuple):
 class Bursts:
     """Counts in windows that the store keeps; what was told is told again only when it has grown, or goes on."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, zone: tzinfo) -> None:
+        self._policy, self._zone = policy, zone
 
     def failures(self, tx: Transaction, failures: Sequence[Failure]) -> list[Found]:
         """Return what the failed logins of a batch show, together with those before."""
@@ -107,6 +109,9 @@ class Bursts:
     ) -> list[Found]:
         """Add to what goes on, or begin it; `new` of them are new, from `name`, or whoever the window names."""
         if many is None or rule not in self._policy.rules:
+            return []
+        # What is silenced must not count as told: somebody else's may come behind it.
+        if not isinstance(find(Verdict(rule, None), event, self._policy, event.time.astimezone(self._zone)), Finding):
             return []
         before, time = tx.history.incident(rule, event.host, key), max(many.first, micros(event.time))
         goes_on = before is not None and time - before.last <= DAY

@@ -7,7 +7,9 @@ import stat
 from typing import TYPE_CHECKING, Optional
 
 from usm import check_machine, check_older, check_source, check_sshd, check_state
+from usm.errors import ConfigError
 from usm.finding import FAIL, OK, SERVICE, WARN, Finding
+from usm.places import Places
 from usm.system import Presence
 
 if TYPE_CHECKING:
@@ -45,6 +47,10 @@ _RELOAD = f"then: systemctl reload {SERVICE} (or usm reload)"
 
 def _configuration(config: Config) -> Iterator[Finding]:
     yield OK, f"configuration: {config.path or 'none, everything has its default'}"
+    try:
+        Places(config.places)
+    except ConfigError as error:
+        yield from ((FAIL, f"configuration: {problem}") for problem in error.problems)
     for warning in config.warnings:
         yield WARN, f"configuration: {warning}"
     if config.path is None:

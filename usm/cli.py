@@ -12,11 +12,11 @@ import sys
 from typing import TYPE_CHECKING, Callable, Optional
 
 import usm
-from usm import config, logs, verbs
+from usm import config, logs, questions, verbs
 from usm.core.message import STATES
-from usm.core.model import KINDS
+from usm.core.model import TOLD
 from usm.errors import ConfigError, UsmError
-from usm.verbs import say
+from usm.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
         "replay", verbs.replay_files, "Print what the lines of log files tell, touching nothing.", formats="json"
     )
     sub.add_argument("file", nargs="+", metavar="FILE", help="a log file, also .gz, .xz or .bz2; - for standard input")
-    sub.add_argument("--kind", default=",".join(KINDS), help="only these kinds of events (default: %(default)s)")
+    sub.add_argument("--kind", default=",".join(TOLD), help="only these kinds of events (default: %(default)s)")
     sub.add_argument("--language", choices=config.LANGUAGES, help="of --format text (default: the configured one)")
     sub.add_argument("--judge", action="store_true", help="print what is abnormal instead, as JSON, and why")
     text = "Check all that the monitor needs, as the user who runs it, and say what to change; change and send nothing."
@@ -121,12 +121,14 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("channel", nargs="?", metavar="CHANNEL")
     text = "Show whether the monitor runs, what it reads and counts, and how each channel does."
     verb("status", verbs.status, text, formats="text", also=["prometheus"])
-    sub = verb("sessions", verbs.sessions, "Show who is on, since when, from where.", formats="text")
+    sub = verb("sessions", questions.sessions, "Show who is on, since when, from where.", formats="text")
     sub.add_argument("--all", action="store_true", help="ended sessions too, and how they ended")
     text = "Show why an event was judged abnormal, or why not; without one, what was found lately."
-    sub = verb("explain", verbs.explain, text, formats="text")
+    sub = verb("explain", questions.explain_event, text, formats="text")
     sub.add_argument("event", nargs="?", metavar="EVENT", help="the id of a session, or of a message")
-    sub = verb("baseline", verbs.baseline, "Show what is usual for a user: from where, how, when last.", formats="text")
+    sub = verb(
+        "baseline", questions.baseline, "Show what is usual for a user: from where, how, when last.", formats="text"
+    )
     sub.add_argument("user", metavar="USER")
     sub = verb(
         "outbox", verbs.outbox, "Show messages that wait or were given up; try them again; forget them.", formats="text"

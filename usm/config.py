@@ -159,7 +159,7 @@ class _Reader(Settings):
             people=self._people(data),
             notify=self._notify(data),
             ignore=routing.matches(self, data.get("ignore"), "ignore"),
-            retention=self._retention(data),
+            retention=self._retention(data, judged.history),
             metrics=self._metrics(data),
             policy=judged,
             places=places,
@@ -167,13 +167,16 @@ class _Reader(Settings):
             path=self.path,
         )
 
-    def _retention(self, data: Mapping[str, Any]) -> timedelta:
+    def _retention(self, data: Mapping[str, Any], history: timedelta) -> timedelta:
         seconds = self.seconds(data, "retention", "")
-        if seconds is None:
-            return DEFAULT_RETENTION
-        if seconds < SHORTEST_RETENTION.total_seconds():
+        retention = DEFAULT_RETENTION if seconds is None else timedelta(seconds=seconds)
+        if retention < SHORTEST_RETENTION:
             self.problem("retention", "must be a day (1d) at least; 180d is usual")
-        return timedelta(seconds=seconds)
+        if retention < history:
+            self.warn(
+                "retention", f"is shorter than judge.history ({history.days}d): what is usual is forgotten with it"
+            )
+        return retention
 
     def _metrics(self, data: Mapping[str, Any]) -> Optional[tuple[str, int]]:
         """Read where metrics can be asked for: on this machine only, as whoever asks is not asked who he is."""

@@ -45,7 +45,8 @@ def explained(store: Store, event: str) -> list[Judgement]:
     with store.reading() as db:
         found = judgements(db, event, None if session is None else micros(session.start))
     if not found:
-        raise UnknownError(f"no event {event} was judged: it is older than the retention, or of another machine")
+        text = "nothing abnormal was found of it, or it is older than the retention, or of another machine"
+        raise UnknownError(f"nothing is kept of {event}: {text}; a session's id says why its login was found normal")
     login = None if session is None else stored(login_event(session))
     return [one._replace(facts=one.facts or login) for one in found]
 
@@ -53,7 +54,13 @@ def explained(store: Store, event: str) -> list[Judgement]:
 def explanation_json(judgement: Judgement) -> dict[str, Any]:
     """One judged event for programs."""
     verdicts = [{"rule": rule, "reason": reason, "facts": facts} for rule, reason, facts in judgement.verdicts]
-    return {"event": judgement.facts, "findings": judgement.findings, "verdicts": verdicts}
+    return {
+        "id": judgement.event,
+        "session": judgement.session,
+        "event": judgement.facts,
+        "findings": judgement.findings,
+        "verdicts": verdicts,
+    }
 
 
 def explanation(judgement: Judgement, look: Look) -> str:

@@ -244,9 +244,9 @@ def _tell(
     for event in events:
         if event.service in SERVICES:
             tx.add_event(event)
-        told = [Told(event)] if watch.judge is None else watch.judge.judge(tx, event)
-        if watch.judge is not None and event.session in silent:
-            told = [watch.judge.attach(tx, one, "log-silent", {"service": event.service}) for one in told]
+        told = [Told(event)]
+        if watch.judge is not None:
+            told = watch.judge.judge(tx, event, silent=event.session in silent)
         sent += _send(tx, told, watch, now)
     return sent
 

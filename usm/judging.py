@@ -44,23 +44,26 @@ class Told(NamedTuple):
 
 
 class Judge:
-    """Asks all the rules; `place_of` tells where an address is, `account_of` what the system knows of a user."""
+    """Asks all the rules; `place_of` tells where an address is, `account_of` what a host knows of a user."""
 
     def __init__(
         self,
         policy: Policy,
         zone: tzinfo,
         place_of: Callable[[str], Optional[Place]] = lambda _ip: None,
-        account_of: Callable[[str], Optional[Account]] = lambda _user: None,
+        account_of: Callable[[str, str], Optional[Account]] = lambda _host, _user: None,
     ) -> None:
         self.policy, self.zone = policy, zone
         self._place_of, self._account_of = place_of, account_of
-        self._bursts = Bursts(policy)
+        self._bursts = Bursts(policy, zone)
 
-    def judge(self, tx: Transaction, event: Event) -> list[Told]:
-        """Return the event with what was found of it, and what else that shows, to be told."""
+    def judge(self, tx: Transaction, event: Event, *, silent: bool = False) -> list[Told]:
+        """Return the event with what was found of it, and what else that shows, to be told.
+
+        `silent`: a login of which the log says nothing.
+        """
         if event.kind == model.LOGIN:
-            return [self._login(tx, event)]
+            return [self._login(tx, event, silent=silent)]
         if event.kind == model.LOGOUT:
             return [*self._tell(tx, self._bursts.ended(tx, event)), self._logout(tx, event)]
         if event.kind == model.PRIVILEGE:
@@ -114,7 +117,7 @@ class Judge:
         until = self._of(tx.history.since(micros(event.time))) + self.policy.learning
         return until if event.time < until else None
 
-    def _login(self, tx: Transaction, event: Event) -> Told:
+    def _login(self, tx: Transaction, event: Event, *, silent: bool) -> Told:
         case, history = self._case(tx, event), tx.history
         if event.source_ip is not None:
             before = previous(case)
@@ -123,9 +126,13 @@ class Judge:
             case.source = history.recent(SOURCE, event.host, event.source_ip)
             case.user = history.recent(USER, event.host, event.user or "")
             case.elsewhere = self._elsewhere(tx, case)
-        case.account = self._account_of(event.user or "")
+        case.account = self._account_of(event.host, event.user or "")
         learning = self._learning(tx, event)
         judged = judge(case, JUDGES, learning=learning is not None)
+        if silent and "log-silent" in self.policy.rules:
+            judged = judged.joined(
+                find(Verdict("log-silent", None, {"service": event.service}), event, self.policy, case.local)
+            )
         self._note(tx, event, judged)
         if judged.severity != model.CRITICAL:  # what an intruder shows must not become what is usual
             case.profile.learn_login(event, case.time, case.place)
@@ -237,18 +244,6 @@ class Judge:
             return []
         self._note(tx, event, Judged((found,), (verdict,)))
         return [Told(event, (found,))]
-
-    def attach(self, tx: Transaction, told: Told, rule: str, facts: dict[str, str]) -> Told:
-        """Add what the system shows of an event that the log does not tell."""
-        event = told.event
-        if rule not in self.policy.rules:
-            return told
-        found = find(Verdict(rule, None, facts), event, self.policy, event.time.astimezone(self.zone))
-        if not isinstance(found, Finding):
-            return told
-        told = told._replace(findings=(*told.findings, found))
-        self._note(tx, event, Judged(told.findings, ()))
-        return told
 
     @staticmethod
     def _note(tx: Transaction, event: Event, judged: Judged) -> None:

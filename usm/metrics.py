@@ -64,6 +64,7 @@ FAMILIES = (
         "unrecognised",
     ),
     Family("usm_alerts_total", "counter", "Alerts, by what gave rise to them.", ("rule", "severity"), "alerts"),
+    Family("usm_findings_total", "counter", "What rules found abnormal.", ("rule", "severity"), "findings"),
     Family(
         "usm_deliveries_total",
         "counter",

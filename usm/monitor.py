@@ -26,7 +26,7 @@ from usm.ingest import Intake, Watch, compare, ingest, remark, strangers
 from usm.inquiry import inquire
 from usm.instance import hold
 from usm.judging import Judge
-from usm.people import People, account_of, uid_of
+from usm.people import People, account_here, uid_of
 from usm.places import Places
 from usm.retention import prune
 from usm.seed import SEEDED, begin
@@ -186,7 +186,7 @@ class Monitor:
             None if self._watched is None else self._started,
             config.ignore,
             local_zone(),
-            Judge(config.policy, local_zone(), Places(config.places).of, account_of),
+            Judge(config.policy, local_zone(), Places(config.places).of, account_here),
         )
 
     def _read(self) -> None:

@@ -11,11 +11,12 @@ import hashlib
 import os
 import pwd
 import re
+import socket
 import stat
 from glob import escape, glob
 from typing import TYPE_CHECKING, Optional
 
-from usm.core.model import Account
+from usm.core.model import Account, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,8 +85,10 @@ def uid_of(user: str) -> Optional[int]:
         return None
 
 
-def account_of(user: str) -> Optional[Account]:
-    """Return what this machine knows of a user."""
+def account_here(host: str, user: str) -> Optional[Account]:
+    """Return what this machine knows of a user, if it is this machine's."""
+    if not Host(socket.gethostname()).is_called(host):
+        return None
     try:
         entry = pwd.getpwnam(user)
     except (KeyError, ValueError):

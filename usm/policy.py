@@ -11,7 +11,7 @@ from usm import routing
 from usm.core.model import SEVERITIES
 from usm.core.policy import Policy, Setting
 from usm.core.recent import KEPT
-from usm.core.rules import RULES, SPANS
+from usm.core.rules import DAY, RULES, SPANS
 from usm.settings import join, nearest, shown
 
 if TYPE_CHECKING:
@@ -78,15 +78,14 @@ def _setting(settings: Settings, name: str, value: Mapping[str, Any], where: str
     for key in rule.numbers:
         if key in SPANS:
             seconds = settings.seconds(value, key, where)
+            if key == "within" and seconds is not None and not 0 < seconds <= DAY:
+                settings.problem(join(where, key), "must be a day (1d) at most: no more is remembered of it")
             numbers[key] = numbers[key] if seconds is None else seconds
         elif key in value:
-            given, counted = value[key], key not in ("speed", "distance")
-            if (
-                isinstance(given, bool)
-                or not isinstance(given, int)
-                or not 0 <= given <= (KEPT if counted else 100_000)
-            ):
-                settings.problem(join(where, key), f"must be a whole number from 0 to {KEPT if counted else 100_000}")
+            given, most = value[key], _FARTHEST if key in ("speed", "distance") else KEPT
+            least = 0 if key == "usual" else 1
+            if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
+                settings.problem(join(where, key), f"must be a whole number from {least} to {most}")
             else:
                 numbers[key] = given
     return Setting(severity, numbers)

@@ -55,16 +55,25 @@ def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, n
                 yield json.dumps(body, ensure_ascii=False)
 
 
-def findings(files: Sequence[str], judge: Judge, now: datetime) -> Iterator[str]:
-    """Yield one JSON object for each event of which something abnormal was found, with what was found."""
+def findings(
+    files: Sequence[str], judge: Judge, kinds: frozenset[str], form: str, look: Look, now: datetime
+) -> Iterator[str]:
+    """Yield one line of JSON (or block of text) for each event of which something was found, with what was found."""
     store = Store(":memory:")
     for name in files:
         with ExitStack() as stack:
             file, written = _open(name, stack)
-            for told, line in _judged(store, judge, file, Stamps(judge.zone, now if name == "-" else written)):
+            for told, line in _judged(store, judge, file, Stamps(look.zone, now if name == "-" else written)):
+                event, severity = told.event, gravest(told.findings)
+                if event.kind not in kinds:
+                    continue
+                if form == "text":
+                    alert = Alert("", event, severity, findings=told.findings, learning=told.learning)
+                    yield plain_text(alert, look) + "\n"
+                    continue
                 found = [finding_json(finding) for finding in told.findings]
                 learning = None if told.learning is None else told.learning.isoformat()
-                body = {**event_json(told.event), "line": line, "severity": gravest(told.findings)}
+                body = {**event_json(event), "line": line, "severity": severity}
                 body.update({"file": name} if len(files) > 1 else {}, learning=learning, findings=found)
                 yield json.dumps(body, ensure_ascii=False)
 

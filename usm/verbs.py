@@ -12,13 +12,12 @@ import time
 from typing import TYPE_CHECKING, Optional
 
 from usm import check, config, metrics, replay, report, service
-from usm import explain as explaining
 from usm import status as stand
 from usm.check_sshd import inspect
 from usm.clock import now
 from usm.core.look import Look
 from usm.core.message import DEAD, PENDING, STATES, WAITING
-from usm.core.model import KINDS
+from usm.core.model import TOLD
 from usm.demo import play
 from usm.errors import ConfigError, SourceError, TransportError
 from usm.finding import FAIL, Finding
@@ -27,9 +26,11 @@ from usm.host import identify, local_zone
 from usm.instance import running
 from usm.judging import Judge
 from usm.outbox import Outbox
+from usm.people import account_here
 from usm.places import Places
 from usm.runas import become_owner
 from usm.store import Store
+from usm.terminal import open_for_reading, say, show
 from usm.transport import Transport
 from usm.transport.reach import reach
 from usm.trial import trial, whereto
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 def start(options: argparse.Namespace) -> int:
     """Watch the log in the background."""
-    return service.start(_path(options), now, _print, say)
+    return service.start(_path(options), now, show, say)
 
 
 def stop(options: argparse.Namespace) -> int:
@@ -71,7 +72,7 @@ def stop(options: argparse.Namespace) -> int:
     loaded, problems = service.glance(_path(options))
     _complain(problems)
     become_owner(os.path.dirname(loaded.state))
-    service.stop(loaded.state, _print)
+    service.stop(loaded.state, show)
     return OK
 
 
@@ -79,7 +80,7 @@ def restart(options: argparse.Namespace) -> int:
     """End the monitor that runs, and start another one: with a configuration that can be used only."""
     loaded = service.load(_path(options))
     service.refuse_root(loaded)  # before anything is stopped
-    service.stop(loaded.state, _print)
+    service.stop(loaded.state, show)
     return start(options)
 
 
@@ -87,7 +88,7 @@ def reload(options: argparse.Namespace) -> int:
     """Let the monitor that runs take its configuration anew."""
     try:
         become_owner(os.path.dirname(service.glance(_path(options))[0].state))
-        service.reload(_path(options), _print)
+        service.reload(_path(options), show)
     except ConfigError:
         say("not reloaded: the monitor goes on as it was")
         raise
@@ -109,18 +110,18 @@ def demo(options: argparse.Namespace) -> int:
 
 def replay_files(options: argparse.Namespace) -> int:
     """Print what the lines of files tell, touching nothing."""
-    if options.judge:
-        loaded = config.load(options.config)
-        judge = Judge(loaded.policy, local_zone(), Places(loaded.places).of)
-        for line in replay.findings(options.file, judge, now()):
-            sys.stdout.write(line + "\n")
-        return OK
     kinds = frozenset(options.kind.split(","))
-    if kinds - set(KINDS):
-        say(f"--kind takes {', '.join(KINDS)}, with commas between them")
+    if kinds - set(TOLD):
+        say(f"--kind takes {', '.join(TOLD)}, with commas between them")
         return USAGE
-    language = options.language or config.load(options.config).language
-    for line in replay.replay(options.file, kinds, options.format, Look(language, local_zone()), now()):
+    loaded = config.load(options.config)
+    look = Look(options.language or loaded.language, local_zone())
+    if options.judge:
+        judge = Judge(loaded.policy, look.zone, Places(loaded.places).of, account_here)
+        found = replay.findings(options.file, judge, kinds, options.format, look, now())
+    else:
+        found = replay.replay(options.file, kinds, options.format, look, now())
+    for line in found:
         sys.stdout.write(line + "\n")
     return OK
 
@@ -166,63 +167,9 @@ def test(options: argparse.Namespace) -> int:
         taken, said = trial(outlet(notify, loaded.language), host, now, send)
         for line in said[:-1]:
             say(line)
-        _print(said[-1])
+        show(said[-1])
         worst = worst if taken else FAILED
     return worst
-
-
-def sessions(options: argparse.Namespace) -> int:
-    """Show who is on."""
-    loaded = config.load(options.config)
-    become_owner(os.path.dirname(os.path.abspath(loaded.state)))
-    store = _open_for_reading(loaded.state)
-    found = store.sessions(everything=options.all) if store else []
-    zone = local_zone()
-    if options.format == "json":
-        _print(report.json_lines(report.session_json(s, zone) for s in found))
-    else:
-        _print(report.sessions_table(found, now(), zone, loaded.language) if found else "nobody is on")
-    return OK
-
-
-def explain(options: argparse.Namespace) -> int:
-    """Show why an event was judged abnormal, or why not; without one, what was found lately."""
-    _, store, look = _look(options)
-    if store is None:
-        return FAILED
-    if options.event is not None:
-        found = explaining.explained(store, options.event)
-    else:
-        with store.reading() as db:
-            found = explaining.lately(db)
-    if options.format == "json":
-        _print(report.json_lines(map(explaining.explanation_json, found)))
-    elif options.event is not None:
-        _print("\n\n".join(explaining.explanation(one, look) for one in found))
-    else:
-        rows = explaining.findings_rows(found, look)
-        _print(report.table(("ID", "TIME", "USER", "SEVERITY", "FINDINGS"), rows) if rows else "nothing was found")
-    return OK
-
-
-def baseline(options: argparse.Namespace) -> int:
-    """Show what is usual for a user."""
-    loaded, store, look = _look(options)
-    if store is None:
-        return FAILED
-    with store.reading() as db:
-        if options.format == "json":
-            _print(report.json_lines(explaining.baseline_json(db, options.user, loaded.policy)))
-        else:
-            rows = explaining.baseline_rows(db, options.user, look)
-            _print(report.table(("HOST", "FACT", "VALUE", "TIMES", "FIRST", "LAST"), rows))
-    return OK
-
-
-def _look(options: argparse.Namespace) -> tuple[config.Config, Optional[Store], Look]:
-    loaded = config.load(options.config)
-    become_owner(os.path.dirname(os.path.abspath(loaded.state)))
-    return loaded, _open_for_reading(loaded.state), Look(loaded.language, local_zone())
 
 
 def outbox(options: argparse.Namespace) -> int:
@@ -230,7 +177,7 @@ def outbox(options: argparse.Namespace) -> int:
     loaded = config.load(options.config)
     become_owner(os.path.dirname(os.path.abspath(loaded.state)))
     if options.action == "list":
-        store = _open_for_reading(loaded.state)
+        store = open_for_reading(loaded.state)
         states = tuple(options.state.split(",")) if options.state else (WAITING, PENDING, DEAD)
         if set(states) - set(STATES):
             say(f"--state takes {', '.join(STATES)}, with commas between them")
@@ -238,9 +185,9 @@ def outbox(options: argparse.Namespace) -> int:
         found = Outbox(store).deliveries(states) if store else []
         zone = local_zone()
         if options.format == "json":
-            _print(report.json_lines(report.delivery_json(d, zone) for d in found))
+            show(report.json_lines(report.delivery_json(d, zone) for d in found))
         else:
-            _print(
+            show(
                 report.outbox_table(found, zone, loaded.language)
                 if found
                 else ("none" if options.state else "nothing waits: every message was delivered")
@@ -254,7 +201,7 @@ def outbox(options: argparse.Namespace) -> int:
         return USAGE
     queue = Outbox(Store(loaded.state))
     count = queue.retry(now(), options.id) if options.action == "retry" else queue.drop(options.id)
-    _print(f"messages {'to be tried again' if options.action == 'retry' else 'forgotten'}: {count}")
+    show(f"messages {'to be tried again' if options.action == 'retry' else 'forgotten'}: {count}")
     return OK if count or not options.id else FAILED
 
 
@@ -263,7 +210,7 @@ def status(options: argparse.Namespace) -> int:
     loaded, problems = service.glance(_path(options))
     _complain(problems)
     become_owner(os.path.dirname(loaded.state))
-    store = _open_for_reading(loaded.state)
+    store = open_for_reading(loaded.state)
     if store is None:
         return CONFIGURATION if problems else FAILED
     found = stand.status(store, [n.name for n in loaded.notify], running=running(loaded.state) is not None)
@@ -272,9 +219,9 @@ def status(options: argparse.Namespace) -> int:
         sys.stdout.write(metrics.prometheus(found, now()))
         return OK  # what it collects says so itself
     if options.format == "json":
-        _print(report.json_lines([report.status_json(found, zone)]))
+        show(report.json_lines([report.status_json(found, zone)]))
     else:
-        _print(report.status_table(found, now(), zone, loaded.language))
+        show(report.status_table(found, now(), zone, loaded.language))
     return CONFIGURATION if problems else OK if found.running else FAILED
 
 
@@ -283,27 +230,6 @@ def _complain(problems: Sequence[str]) -> None:
         say(f"configuration: {problem}")
 
 
-def _open_for_reading(path: str) -> Optional[Store]:
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        say(f"there is no state file {path} yet: has the monitor been started?")
-        return None
-    except OSError:
-        pass  # opening it says why it can't be
-    return Store(path, readonly=True)
-
-
-def _print(text: str) -> None:
-    if text:
-        sys.stdout.write(text + "\n")
-
-
 def _path(options: argparse.Namespace) -> Optional[str]:
     """Return the configuration's path as it is from everywhere: a daemon has another working directory."""
     return None if options.config is None else os.path.abspath(options.config)
-
-
-def say(text: str) -> None:
-    """Tell whoever runs the command something."""
-    sys.stderr.write(f"usm: {text}\n")

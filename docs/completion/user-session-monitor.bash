@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/usm
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_usm_subparsers=(run start stop restart reload demo replay check test status sessions outbox)
+_shtab_usm_subparsers=(run start stop restart reload demo replay check test status sessions explain baseline outbox)
 
 _shtab_usm_run_option_strings=(-h --help -c --config --or-demo -v --verbose)
 _shtab_usm_start_option_strings=(-h --help -c --config)
@@ -13,11 +13,13 @@ _shtab_usm_stop_option_strings=(-h --help -c --config)
 _shtab_usm_restart_option_strings=(-h --help -c --config)
 _shtab_usm_reload_option_strings=(-h --help -c --config)
 _shtab_usm_demo_option_strings=(-h --help -c --config --fast --language)
-_shtab_usm_replay_option_strings=(-h --help -c --config --format --kind --language)
+_shtab_usm_replay_option_strings=(-h --help -c --config --format --kind --language --judge)
 _shtab_usm_check_option_strings=(-h --help -c --config --online)
 _shtab_usm_test_option_strings=(-h --help -c --config)
 _shtab_usm_status_option_strings=(-h --help -c --config --format)
 _shtab_usm_sessions_option_strings=(-h --help -c --config --format --all)
+_shtab_usm_explain_option_strings=(-h --help -c --config --format)
+_shtab_usm_baseline_option_strings=(-h --help -c --config --format)
 _shtab_usm_outbox_option_strings=(-h --help -c --config --format --state)
 _shtab_usm_option_strings=(-h --help -c --config --version)
 
@@ -44,6 +46,10 @@ _shtab_usm_status__c_COMPGEN=_shtab_compgen_files
 _shtab_usm_status___config_COMPGEN=_shtab_compgen_files
 _shtab_usm_sessions__c_COMPGEN=_shtab_compgen_files
 _shtab_usm_sessions___config_COMPGEN=_shtab_compgen_files
+_shtab_usm_explain__c_COMPGEN=_shtab_compgen_files
+_shtab_usm_explain___config_COMPGEN=_shtab_compgen_files
+_shtab_usm_baseline__c_COMPGEN=_shtab_compgen_files
+_shtab_usm_baseline___config_COMPGEN=_shtab_compgen_files
 _shtab_usm_outbox__c_COMPGEN=_shtab_compgen_files
 _shtab_usm_outbox___config_COMPGEN=_shtab_compgen_files
 _shtab_usm__c_COMPGEN=_shtab_compgen_files
@@ -54,9 +60,11 @@ _shtab_usm_replay___format_choices=(text json)
 _shtab_usm_replay___language_choices=(zh en)
 _shtab_usm_status___format_choices=(text json prometheus)
 _shtab_usm_sessions___format_choices=(text json)
+_shtab_usm_explain___format_choices=(text json)
+_shtab_usm_baseline___format_choices=(text json)
 _shtab_usm_outbox_pos_0_choices=(list retry drop)
 _shtab_usm_outbox___format_choices=(text json)
-_shtab_usm_pos_0_choices=(run start stop restart reload demo replay check test status sessions outbox)
+_shtab_usm_pos_0_choices=(run start stop restart reload demo replay check test status sessions explain baseline outbox)
 
 _shtab_usm_run__h_nargs=0
 _shtab_usm_run___help_nargs=0
@@ -77,6 +85,7 @@ _shtab_usm_demo___fast_nargs=0
 _shtab_usm_replay_pos_0_nargs=+
 _shtab_usm_replay__h_nargs=0
 _shtab_usm_replay___help_nargs=0
+_shtab_usm_replay___judge_nargs=0
 _shtab_usm_check__h_nargs=0
 _shtab_usm_check___help_nargs=0
 _shtab_usm_check___online_nargs=0
@@ -87,6 +96,10 @@ _shtab_usm_status___help_nargs=0
 _shtab_usm_sessions__h_nargs=0
 _shtab_usm_sessions___help_nargs=0
 _shtab_usm_sessions___all_nargs=0
+_shtab_usm_explain__h_nargs=0
+_shtab_usm_explain___help_nargs=0
+_shtab_usm_baseline__h_nargs=0
+_shtab_usm_baseline___help_nargs=0
 _shtab_usm_outbox_pos_1_nargs='*'
 _shtab_usm_outbox__h_nargs=0
 _shtab_usm_outbox___help_nargs=0

@@ -348,7 +348,7 @@ class Clients:
         port = next(self._ports)
         words = [*self._ssh(user, auth, source, port), "-tt" if tty else "-T", *options, "web01"]
         words += [command] if command else []
-        client = self._spawn(words, [self.passwords[user]], user, auth, source, port)
+        client = self._spawn(words, [self.passwords.get(user, "")], user, auth, source, port)
         if not hold:
             client.wait()
         elif command is None and "-N" not in options:

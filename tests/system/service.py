@@ -124,7 +124,8 @@ class Service:
     def told(self) -> list[tuple[str, str, int]]:
         """Return all events that were ever received: kind, user and port."""
         lines = self.received.read_text().splitlines() if self.received.exists() else []
-        return sorted((e["kind"], e["user"], e["source_port"]) for e in map(json.loads, lines))
+        events = [e for e in map(json.loads, lines) if e["kind"] != "finding"]
+        return sorted((e["kind"], e["user"], e["source_port"]) for e in events)
 
     def check(self, clients: list[Client], reasons: dict[int, str]) -> None:
         """Wait until these sessions are recorded and told, each once, no more and no less."""

@@ -49,6 +49,7 @@ _COLOURS = {
     model.LOGOUT: "grey",
     model.FAILED: "red",
     model.PRIVILEGE: "orange",
+    model.FINDING: "yellow",
     model.WARNING: "orange",
     model.CRITICAL: "red",
     DIGEST: "wathet",

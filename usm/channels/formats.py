@@ -13,6 +13,7 @@ import usm
 from usm.core import model
 from usm.core.alert import message_json
 from usm.core.message import Alert, Digest
+from usm.core.phrasing import sentence
 from usm.core.text import title
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def ecs(message: Message, look: Look) -> dict[str, Any]:
         "labels": {"severity": message.severity},
     }
     if isinstance(message, Alert):
-        _ecs_event(document, message)
+        _ecs_event(document, message, look)
     elif isinstance(message, Digest):
         names = [name for name, _ in message.users.named if name]
         document["event"].update(category=["authentication"], type=["info"], outcome="unknown")
@@ -105,7 +106,7 @@ def ecs(message: Message, look: Look) -> dict[str, Any]:
     return document
 
 
-def _ecs_event(document: dict[str, Any], alert: Alert) -> None:
+def _ecs_event(document: dict[str, Any], alert: Alert, look: Look) -> None:
     event = alert.event
     failed = event.kind == model.FAILED
     document["event"].update(
@@ -131,6 +132,9 @@ def _ecs_event(document: dict[str, Any], alert: Alert) -> None:
         _known(session=event.session, method=event.method, key=event.key, terminal=event.tty, comment=event.comment)
     )
     document["labels"].update(count=str(event.count), test=str(alert.test).lower())
+    if alert.findings:
+        document["rule"] = {"id": [finding.rule for finding in alert.findings]}
+        document["event"].update(kind="alert", reason="; ".join(sentence(finding, look) for finding in alert.findings))
 
 
 def ocsf(message: Message, look: Look) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def _facts(message: Message) -> tuple[str, list[tuple[str, str]]]:
     """Return the message's kind and its facts, as text."""
     body = message_json(message)
     kind = str(body.pop("kind"))
+    body["rules"] = " ".join(finding["rule"] for finding in body.get("findings") or ()) or None
     flat = {name: value for name, value in body.items() if not isinstance(value, (dict, list))}
     return kind, [("kind", kind), *((name, _text(value)) for name, value in flat.items() if value is not None)]
 

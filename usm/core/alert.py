@@ -53,7 +53,7 @@ def alert_for(
     Failed logins are told to channels that ask for them, many at once (`route`). `findings`: None where nobody judged:
     then only an abnormal end is a warning. `late`: it happened while nobody watched.
     """
-    if event.kind == model.PRIVILEGE and event.tty is None and not findings:
+    if event.kind == model.PRIVILEGE and event.tty is None and all(f.severity == model.INFO for f in findings or ()):
         return None
     if findings is not None:
         severity = max((finding.severity for finding in findings), key=model.SEVERITIES.index, default=model.INFO)

@@ -36,6 +36,12 @@ class Judged(NamedTuple):
         """How grave the gravest finding is."""
         return gravest(self.findings)
 
+    def joined(self, found: Union[Finding, Verdict]) -> Judged:
+        """Return it with what another rule said."""
+        if isinstance(found, Finding):
+            return self._replace(findings=(*self.findings, found))
+        return self._replace(verdicts=(*self.verdicts, found))
+
     def without(self, rule: str, reason: str) -> Judged:
         """Return what is left where a rule's finding is not to be told."""
         left = tuple(finding for finding in self.findings if finding.rule != rule)
@@ -73,7 +79,9 @@ def find(
 ) -> Union[Finding, Verdict]:
     """Make a finding of what a rule found, or say which condition silences it."""
     rule = verdict.rule
-    severity = verdict.severity or policy.rules[rule].severity
+    severity = policy.rules[rule].severity
+    if verdict.severity is not None and severity == RULES[rule].severity:  # the operator's own word counts more
+        severity = verdict.severity
     if learning and RULES[rule].history:
         severity = INFO
     finding = Finding(rule, severity, verdict.facts, verdict.evidence, silencing(rule, event))
@@ -86,12 +94,10 @@ def find(
 def silencing(rule: str, event: Event) -> str:
     """Return the line of `silence:` that keeps the rule from finding the same again: this user, from this network."""
     conditions = {"rule": rule}
-    if event.user is not None and event.kind != model.FINDING:
+    if event.user is not None:
         conditions["user"] = _literally(event.user)
-    if event.source_ip is not None and event.kind in (model.LOGIN, model.FINDING):
+    if event.source_ip is not None and event.kind in (model.LOGIN, model.FINDING) and event.duration is None:
         conditions["source"] = network_of(event.source_ip)
-    if event.kind == model.FINDING and event.source_ip is None and event.user is not None:
-        conditions["user"] = _literally(event.user)
     return "- {" + ", ".join(f"{name}: {_quoted(value)}" for name, value in conditions.items()) + "}"
 
 

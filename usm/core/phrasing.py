@@ -59,7 +59,8 @@ def sentence(finding: Finding, look: Look, tame: Tame = str) -> str:
 def why_not(reason: str, facts: Mapping[str, str], look: Look) -> str:
     """Return why a rule found nothing, in words."""
     values = {name: _fact(name, value, look, str) for name, value in facts.items()}
-    detail = ", ".join(f"{name} {value}" for name, value in values.items() if value)
+    numbers = [values[name] for name in ("count", "days", "lasts", "distance") if name in values]
+    detail = " / ".join([*numbers[:1], *(values[name] for name in ("limit", "most") if name in values)])
     blank = {"value": "-", "count": "0", "last": "-", "number": "?", "detail": detail}
     return WHY_NOT[look.language][reason].format(**{**blank, **values, "detail": detail})
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from usm.core.model import Event, Place
 
 MOST = 128  # values of one fact that are remembered of one user
-# The facts. `login` and `privilege` are seen with the value "", as `created` is, and `short` for sessions that were.
+# The facts. `login`, `created` and `short` (sessions that were) are seen with the value "".
 LOGIN, ADDRESS, NETWORK, COUNTRY, ASN = "login", "address", "network", "country", "asn"
 KEY, METHOD, SERVICE, TARGET, SHELL, SHORT, CREATED = "key", "method", "service", "target", "shell", "short", "created"
 FACTS = (LOGIN, ADDRESS, NETWORK, COUNTRY, ASN, KEY, METHOD, SERVICE, TARGET, SHELL, SHORT, CREATED)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from usm.core.model import Event, Evidence, micros
 from usm.core.policy import Policy, network_of
-from usm.core.profile import LOGIN, NETWORK, Profile
+from usm.core.profile import LOGIN, NETWORK, SERVICE, Profile
 from usm.core.recent import Recent
 
 if TYPE_CHECKING:
@@ -99,11 +99,13 @@ class Case:
         return None if seen is None else Verdict(rule, KNOWN, self.shown(value, seen))
 
     def usual(self, rule: str) -> Optional[Verdict]:
-        """Return that the source is one from which the user comes regularly, if it is."""
-        seen = self.profile.seen(NETWORK, self.network)
+        """Return that the source, or at the machine itself the service, is a regular one of the user, if it is."""
+        local = self.event.source_ip is None
+        fact, value = (SERVICE, self.event.service) if local else (NETWORK, self.network)
+        seen = self.profile.seen(fact, value)
         if seen is None or not 0 < self.numbers["usual"] <= seen.times:
             return None
-        return Verdict(rule, USUAL, self.shown(self.network, seen))
+        return Verdict(rule, USUAL, self.shown(value, seen))
 
     def shown(self, value: str, seen: Seen) -> dict[str, str]:
         """Return what was seen, for a text; the time as ISO 8601, which the text puts into its zone."""
@@ -113,12 +115,16 @@ class Case:
         """Return how many logins of the user are known."""
         return self.profile.count(LOGIN)
 
-    def unseen(self, rule: str, fact: str, value: Optional[str], at_least: float = 1) -> Verdict:
-        """Find a value that was never seen of a user whose usual ones are known."""
+    def unseen(self, rule: str, fact: str, value: Optional[str], at_least: float = 1, *, by: str = LOGIN) -> Verdict:
+        """Find a value that was never seen of a user whose usual ones are known.
+
+        `by`: the fact whose values are counted as history. wtmp knows logins, but not with which key or method.
+        """
         if value is None:
             return Verdict(rule, NOT_CONCERNED)
-        if self.logins() < at_least:
-            return Verdict(rule, NO_HISTORY, {"count": str(self.logins())})
+        history = sum(seen.times for seen in self.profile.values(by).values())
+        if history < at_least:
+            return Verdict(rule, NO_HISTORY, {"count": str(history)})
         known = self.known(rule, fact, value)
         if known is not None:
             return known

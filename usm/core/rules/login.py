@@ -45,11 +45,11 @@ def _new_source(case: Case) -> Verdict:
 
 
 def _new_key(case: Case) -> Verdict:
-    return case.unseen("new-key", KEY, case.event.key)
+    return case.unseen("new-key", KEY, case.event.key, by=METHOD)
 
 
 def _new_method(case: Case) -> Verdict:
-    return case.unseen("new-method", METHOD, case.event.method, case.numbers["logins"])
+    return case.unseen("new-method", METHOD, case.event.method, case.numbers["logins"], by=METHOD)
 
 
 def _unusual_service(case: Case) -> Verdict:
