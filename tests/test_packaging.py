@@ -89,3 +89,15 @@ def test_what_is_needed_at_run_time_is_depended_on() -> None:
     python = re.search(r'requires-python = ">=([\d.]+)"', project)
     assert python is not None
     assert f"X-Python3-Version: >= {python[1]}" in control
+
+
+def test_what_goes_into_the_wheel_is_there() -> None:
+    """The build backend leaves out what it does not find, and says nothing."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    (section,) = re.findall(r"^\[tool\.hatch\.build\.targets\.wheel\.shared-data\]\n((?:.+\n)+)", text, re.MULTILINE)
+    sources = re.findall(r'^"(.+)" = "share/.+"$', section, re.MULTILINE)
+    assert len(sources) == len(section.splitlines())
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    pages = {f"docs/man/{page.name}" for page in ROOT.joinpath("docs/man").iterdir()}
+    completions = {f"docs/completion/{page.name}" for page in ROOT.joinpath("docs/completion").iterdir()}
+    assert pages | completions <= set(sources)

@@ -128,6 +128,7 @@ def test_how_sessions_end_and_what_is_usual(service: Service) -> None:  # noqa: 
     service.receive()
     client = connect("alice")
     machine.crash()
+    machine.boot()
     ends[client.port] = "crash"
     service.receive()
 
