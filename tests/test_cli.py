@@ -27,7 +27,7 @@ import pytest
 import usm
 from tests.fakes.feishu import FakeFeishu
 from tests.support import slots
-from usm import cli, config
+from usm import cli, clock, config
 from usm.core.alert import alert_for
 from usm.core.message import DEAD
 from usm.core.model import LOGIN, Event, Host, Session
@@ -223,7 +223,11 @@ def test_replay_chooses_kinds(run: Run) -> None:
     _, out, _ = run("replay", "--kind", "login,logout", LOG)
     assert {json.loads(line)["kind"] for line in out.splitlines()} == {"login", "logout"}
     code, out, err = run("replay", "--kind", "logon", LOG)
-    assert (code, out, err) == (2, "", "usm: --kind takes login, logout, failed, privilege, with commas between them\n")
+    assert (code, out, err) == (
+        2,
+        "",
+        "usm: --kind takes login, logout, failed, privilege, finding, with commas between them\n",
+    )
 
 
 def test_replay_as_text(run: Run) -> None:
@@ -462,12 +466,12 @@ def stopping(monitored: Path, until: Callable[[], object]) -> threading.Thread:
 
 
 def settle(place: Path) -> None:
-    """Pretend that the log was watched before, from its beginning: so no line can come too early."""
+    """Pretend that the log was watched until now, from its beginning: so no line can come too early."""
     store = Store(str(place / "state.db"))
     path = f"{place}/auth.log"
     beginning = json.dumps({"path": path, "read_at": 0, "files": []})
     with store.transaction() as tx:
-        tx.checkpoint(f"file:{path}", beginning, NOW)
+        tx.checkpoint(f"file:{path}", beginning, clock.now())
     store.close()
 
 

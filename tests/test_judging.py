@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.findings import ACCOUNTS, DAY, HOME, HOUR, KEY, MINUTE, NOON, OTHER, PLACES, SCENES, SECOND, World
+from tests.findings import DAY, HOME, HOUR, KEY, MINUTE, NOON, OTHER, PLACES, SCENES, SECOND, World
 from usm.core.model import INFO, Seat
 from usm.core.rules import RULES
 from usm.history import judgements, latest
@@ -106,7 +106,7 @@ def test_places_and_accounts_are_asked_for_once_a_login() -> None:
     world = World(places=PLACES)
     judge = world.watch.judge
     assert judge is not None
-    judge._account_of = lambda user: asked.append(user) or ACCOUNTS.get(user)  # type: ignore[func-returns-value]
+    judge._account_of = lambda _host, user: asked.append(user)
     world.visit(0 * DAY)
     world.sudo(HOUR, "root", "/usr/bin/id")
     assert asked == ["alice"]

@@ -153,27 +153,27 @@ def test_every_form_of_the_rest(read: Read, tmp_path: Path) -> None:
         ),
         (
             {"judge": {"rules": {"failed-user": {"failures": 65}}}},
-            "judge.rules.failed-user.failures: must be a whole number from 0 to 64",
+            "judge.rules.failed-user.failures: must be a whole number from 1 to 64",
         ),
         (
             {"judge": {"rules": {"failed-user": {"failures": -1}}}},
-            "judge.rules.failed-user.failures: must be a whole number from 0 to 64",
+            "judge.rules.failed-user.failures: must be a whole number from 1 to 64",
         ),
         (
             {"judge": {"rules": {"failed-user": {"failures": "3"}}}},
-            "judge.rules.failed-user.failures: must be a whole number from 0 to 64",
+            "judge.rules.failed-user.failures: must be a whole number from 1 to 64",
         ),
         (
             {"judge": {"rules": {"failed-user": {"failures": True}}}},
-            "judge.rules.failed-user.failures: must be a whole number from 0 to 64",
+            "judge.rules.failed-user.failures: must be a whole number from 1 to 64",
         ),
         (
             {"judge": {"rules": {"failed-user": {"failures": 1.5}}}},
-            "judge.rules.failed-user.failures: must be a whole number from 0 to 64",
+            "judge.rules.failed-user.failures: must be a whole number from 1 to 64",
         ),
         (
             {"judge": {"rules": {"impossible-travel": {"speed": 100001}}}},
-            "judge.rules.impossible-travel.speed: must be a whole number from 0 to 100000",
+            "judge.rules.impossible-travel.speed: must be a whole number from 1 to 100000",
         ),
         (
             {"judge": {"rules": {"failed-user": {"within": "soon"}}}},
@@ -234,7 +234,7 @@ def test_a_calendar_is_dates_and_words() -> None:
         "1.10.2026 off",
         "2026-10-01 off x",
         "２026-10-01 off",
-    ],  # noqa: E501
+    ],
 )
 def test_a_line_that_is_no_day(line: str, read: Read, tmp_path: Path) -> None:
     """It is named by its number, with what it must be."""

@@ -18,7 +18,7 @@ import pytest
 from tests.bench import corpus
 from usm import cli, config
 from usm.core.look import Look
-from usm.core.model import FAILED, KINDS, LOGIN, LOGOUT, SEVERITIES
+from usm.core.model import FAILED, KINDS, LOGIN, LOGOUT, SEVERITIES, TOLD
 from usm.core.policy import Policy
 from usm.core.rules import RULES
 from usm.errors import SourceError
@@ -242,15 +242,21 @@ def test_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 # -- judged
 
 
-def judged(*files: object, policy: Policy = Policy()) -> list[dict[str, Any]]:  # noqa: B008 - immutable
+def judged(*files: object, kinds: Sequence[str] = TOLD, form: str = "json") -> list[str]:
     """Return what `replay --judge` prints."""
-    return [json.loads(line) for line in findings([str(file) for file in files], Judge(policy, UTC), NOW)]
+    names, look = [str(file) for file in files], Look("en", UTC)
+    return list(findings(names, Judge(Policy(), UTC), frozenset(kinds), form, look, NOW))
+
+
+def abnormal(*files: object, kinds: Sequence[str] = TOLD) -> list[dict[str, Any]]:
+    """Return what was judged abnormal."""
+    return [json.loads(line) for line in judged(*files, kinds=kinds)]
 
 
 def test_a_judged_event_is_one_object_with_what_was_found(tmp_path: Path) -> None:
     """The event as everywhere, how grave it is, why, and until when it is learned what is usual."""
     (tmp_path / "auth.log").write_text("noise\n" + LOGIN_LINE + LOGOUT_LINE)
-    (found,) = judged(tmp_path / "auth.log")
+    (found,) = abnormal(tmp_path / "auth.log")
     (event, _) = events(tmp_path / "auth.log")
     more = {"severity": "info", "learning": "2026-11-30T02:05:07.123456+00:00"}
     silence = "- {rule: new-user, user: alice, source: 203.0.113.0/24}"
@@ -265,17 +271,27 @@ def test_history_goes_on_from_one_file_into_the_next(tmp_path: Path) -> None:
     (tmp_path / "b.log").write_text(
         "".join(failed.format(n) for n in range(10)) + LOGIN_LINE.replace("125", "126").replace("43867", "43868")
     )
-    found = judged(tmp_path / "a.log", tmp_path / "b.log")
+    found = abnormal(tmp_path / "a.log", tmp_path / "b.log")
     assert [(one["kind"], one["file"], one["line"], one["findings"][0]["rule"]) for one in found] == [
         ("login", f"{tmp_path}/a.log", 1, "new-user"),
         ("finding", f"{tmp_path}/b.log", 10, "failed-source"),
     ]
 
 
+def test_what_is_judged_can_be_chosen_and_read(tmp_path: Path) -> None:
+    """By kind, and as people read it."""
+    (tmp_path / "auth.log").write_text(LOGIN_LINE + LOGOUT_LINE.replace("Disconnected from", "Connection reset by"))
+    assert [one["kind"] for one in abnormal(tmp_path / "auth.log", kinds=(LOGOUT,))] == [LOGOUT]
+    first, second = judged(tmp_path / "auth.log", form="text")
+    assert first.startswith("User login\n")
+    assert "Finding: first login of a user: this account was never seen to log in here [new-user]\n" in first
+    assert second.startswith("User logout (abnormal)\n")
+
+
 @pytest.mark.parametrize("log", sorted(LOGS.glob("*.log")), ids=lambda path: path.stem)
 def test_a_real_log_can_be_judged(log: Path) -> None:
     """Every line is an event with at least one finding of a known rule, and its own gravest severity."""
-    found = judged(log)
+    found = abnormal(log)
     assert found
     for one in found:
         assert {finding["rule"] for finding in one["findings"]} <= set(RULES)
@@ -285,7 +301,7 @@ def test_a_real_log_can_be_judged(log: Path) -> None:
 
 def test_every_dress_of_a_log_is_judged_the_same() -> None:
     """What was found does not depend on how the stamps are written."""
-    dresses = [judged(LOGS / f"openssh-9.2-{dress}.log") for dress in ("rfc3164", "rfc3339", "rfc5424")]
+    dresses = [abnormal(LOGS / f"openssh-9.2-{dress}.log") for dress in ("rfc3164", "rfc3339", "rfc5424")]
     rules = [[[f["rule"] for f in one["findings"]] for one in found] for found in dresses]
     assert rules[0] == rules[1] == rules[2]
 

@@ -138,7 +138,7 @@ def test_times(read: Read, written: Any, seconds: float) -> None:  # noqa: ANN40
         ({"except": {"user": []}}, "notify.feishu.except.user: must be text, or a list of texts"),
         (
             {"except": {"kind": "logon"}},
-            "notify.feishu.except.kind: must be one of login, logout, failed, privilege; did",
+            "notify.feishu.except.kind: must be one of login, logout, failed, privilege, finding; did",
         ),
         ({"except": {"source": "10.0.0.0/99"}}, "notify.feishu.except.source: must be networks such as 10.0.0.0/8"),
         ({"except": {"hours": "9-5"}}, "notify.feishu.except.hours: must be times such as 22:00-06:00"),

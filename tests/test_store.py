@@ -380,7 +380,7 @@ def directory(path: Path) -> None:
     [
         (foreign, "is another program's database; set `state:` in the configuration to a path of our own"),
         (marked, "is another program's database"),
-        (newer, "was written by a newer version (schema 5, this one knows 4); install that version again"),
+        (newer, "was written by a newer version (schema 6, this one knows 5); install that version again"),
         (text, "file is not a database; it is damaged: restore it from a backup, or move it away"),
         (headless, "it is damaged: restore it from a backup, or move it away to start with empty state"),
     ],

@@ -54,8 +54,8 @@ class Bursts:
     def refused(self, tx: Transaction, event: Event) -> list[Found]:
         """Return what it shows that su or sudo refused somebody, together with the times before."""
         rule, time, user = "privilege-failed", micros(event.time), event.user or ""
-        entries = self._add(tx, PRIVILEGE, event.host, user, [Entry(time, event.count, event.target or "")])
-        found = burst(self._within(entries, rule, time), self._number(rule, "failures"))
+        before, entries = self._add(tx, PRIVILEGE, event.host, user, [Entry(time, event.count, event.target or "")])
+        found = self._burst(rule, "failures", before, entries, time)
         told = event._replace(kind=model.FINDING, source_ip=None, method=None, target=None, command=None)
         return self._many(tx, rule, user, told, found, event.count, {"user": user})
 
@@ -64,14 +64,14 @@ class Bursts:
         if not counts_as_mass(event):
             return []
         rule, time = "mass-end", micros(event.time)
-        entries = self._add(tx, ENDS, event.host, "", [Entry(time, 1, event.user or "")])
-        found = burst(self._within(entries, rule, time), self._number(rule, "sessions"))
+        before, entries = self._add(tx, ENDS, event.host, "", [Entry(time, 1, event.user or "")])
+        found = self._burst(rule, "sessions", before, entries, time)
         told = Event(model.FINDING, event.time, event.host, event.service)
         return self._many(tx, rule, "", told, found, 1, {})
 
     def _from_source(self, tx: Transaction, failure: Failure) -> list[Found]:
         name, time = failure.source_ip or "", micros(failure.until)
-        entries = self._add(tx, SOURCE, failure.host, name, _entries(failure, self._span("failed-source")))
+        before, entries = self._add(tx, SOURCE, failure.host, name, _entries(failure, self._span("failed-source")))
         event = Event(model.FINDING, failure.time, failure.host, failure.service, source_ip=failure.source_ip)
         tried = sum(times for *_, times in failure.who)
         found: list[Found] = []
@@ -80,8 +80,7 @@ class Bursts:
             ("enumeration", "users", 1),
             ("spraying", "users", 0),
         ):
-            most = self._number(rule, limit)
-            many = burst(self._within(entries, rule, time), most, distinct=limit == "users", flag=flag)
+            many = self._burst(rule, limit, before, entries, time, flag=flag)
             users = "" if many is None else ", ".join(many.tags[-_EXAMPLES:])
             found += self._many(tx, rule, "", event, many, tried, {"users": users}, name or "local")
         return found
@@ -89,8 +88,8 @@ class Bursts:
     def _of_user(self, tx: Transaction, failure: Failure, user: str, count: int) -> list[Found]:
         rule, time = "failed-user", micros(failure.until)
         entry = Entry(time, _scaled(count, failure, self._span(rule)), failure.source_ip or "local")
-        entries = self._add(tx, USER, failure.host, user, [entry])
-        many = burst(self._within(entries, rule, time), self._number(rule, "failures"))
+        before, entries = self._add(tx, USER, failure.host, user, [entry])
+        many = self._burst(rule, "failures", before, entries, time)
         sources = () if many is None else many.tags
         event = Event(model.FINDING, failure.time, failure.host, failure.service, user)
         facts = {"user": user, "sources": str(len(sources)), "examples": ", ".join(sources[-_EXAMPLES:])}
@@ -114,7 +113,7 @@ class Bursts:
         if not isinstance(find(Verdict(rule, None), event, self._policy, event.time.astimezone(self._zone)), Finding):
             return []
         before, time = tx.history.incident(rule, event.host, key), max(many.first, micros(event.time))
-        goes_on = before is not None and time - before.last <= DAY
+        goes_on = before is not None and time - before.last <= DAY and not many.fresh
         names = (name,) if name else many.tags
         incident, tell = grow(before, many.first, time, new if goes_on else many.times, names)
         tx.history.put(rule, event.host, key, incident)
@@ -133,11 +132,33 @@ class Bursts:
         )
         return [Found(told, Verdict(rule, None, whole))]
 
-    def _add(self, tx: Transaction, scope: str, host: str, name: str, entries: Sequence[Entry]) -> list[Entry]:
+    def _add(
+        self, tx: Transaction, scope: str, host: str, name: str, entries: Sequence[Entry]
+    ) -> tuple[list[Entry], list[Entry]]:
+        """Add to a window; return what was in it, and what is."""
         recent = tx.history.recent(scope, host, name)
+        before = recent.entries
         recent.add(*entries)
         tx.history.touch(scope, host, name, recent.entries[-1].time)
-        return recent.entries
+        return before, recent.entries
+
+    def _burst(
+        self,
+        rule: str,
+        limit: str,
+        before: Sequence[Entry],
+        entries: Sequence[Entry],
+        time: int,
+        flag: Optional[int] = None,
+    ) -> Optional[Burst]:
+        """Return what a window holds if that is so many as to be told; `fresh` if it was not when the last one came."""
+        most, distinct = self._number(rule, limit), limit == "users"
+        found = burst(self._within(entries, rule, time), most, distinct=distinct, flag=flag)
+        if found is None:
+            return None
+        last = before[-1].time if before else 0
+        was = burst(self._within(before, rule, last), most, distinct=distinct, flag=flag)
+        return found._replace(fresh=was is None or last <= time - self._span(rule))
 
     def _within(self, entries: Sequence[Entry], rule: str, until: int) -> list[Entry]:
         return [entry for entry in entries if until - self._span(rule) < entry.time <= until]

@@ -108,7 +108,7 @@ class History:
         rows = [(*key, last, self._recent[key].dump()) for key, last in self._touched.items()]
         self._db.executemany("INSERT OR REPLACE INTO recent VALUES (?, ?, ?, ?, ?)", rows)
         if len(rows) > _MANY:
-            bound(self._db)
+            bound(self._db)  # a lone one is looked at once a minute (`retention`): counting takes longer than writing
         self._touched.clear()
         self._db.executemany(
             "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -191,12 +191,13 @@ def known(db: sqlite3.Connection) -> Rows:
     return db.execute("SELECT host, user, fact, value, first, last, count FROM seen").fetchall()
 
 
-def merge(db: sqlite3.Connection, found: Rows, since: Optional[datetime]) -> None:
-    """Add what was found of users to what is known of them."""
+def merge(db: sqlite3.Connection, found: Rows, since: Optional[datetime], facts: dict[str, str]) -> None:
+    """Add what was found of users to what is known of them, with the facts that say that it was done."""
     add = (
         "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first = min(first, excluded.first), "
         "last = max(last, excluded.last), count = count + excluded.count"
     )
     db.executemany(add, found)
+    db.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", facts.items())
     if since is not None:
         begin(db, micros(since))

@@ -5,6 +5,7 @@ Optional: it needs the package maxminddb, and files that the operator keeps up t
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Optional
@@ -15,6 +16,7 @@ from usm.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+log = logging.getLogger(__name__)
 _REMEMBERED = 4096  # addresses
 
 
@@ -34,6 +36,9 @@ class Places:
             try:
                 found = reader.get(source.partition("%")[0])
             except ValueError:  # a host name, or an address of a family that the file does not have
+                continue
+            except Exception as error:  # noqa: BLE001 - the library's own kind can't be named here: it is optional
+                log.warning("judge.places: a file is damaged, it must be fetched again: %s", error)
                 continue
             if isinstance(found, dict):
                 place = _merged(place, found)

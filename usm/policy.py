@@ -26,7 +26,6 @@ KEYS = ("rules", "learning", "history", "allow", "trusted", "hours", "holidays",
 _DAY = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)\s+(?P<what>off|work)\s*(?:#.*)?", re.ASCII)
 _LARGEST = 1 << 18  # bytes of a file of holidays
 _FARTHEST = 100_000  # km, or km/h
-_OFF: tuple[object, ...] = (False, "off")
 
 
 def policy(settings: Settings, data: Mapping[str, Any]) -> tuple[Policy, tuple[str, ...]]:
@@ -59,7 +58,7 @@ def _rules(settings: Settings, section: Mapping[str, Any]) -> dict[str, Setting]
         where = join("judge.rules", shown(name))
         if name not in RULES:
             settings.problem(where, f"is no rule that is known here{nearest(name, tuple(RULES))}")
-        elif value in _OFF:
+        elif value is False or value == "off":  # not 0, which equals it
             del rules[name]
         elif isinstance(value, str) and value in SEVERITIES:
             rules[name] = rules[name]._replace(severity=value)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from usm.core.model import micros
+from usm.history import bound
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,6 +63,7 @@ def _old(db: sqlite3.Connection, before: int) -> int:
 
 def _judged(db: sqlite3.Connection, old: int, settled: int, detailed: int) -> int:
     """Forget what judging remembers: windows are over after a day, normal logins are asked about for a month."""
+    bound(db)
     count = 0
     for table, key, condition, before in (
         ("seen", "host, user, fact, value", "last < ?", old),

@@ -71,8 +71,7 @@ def seed(
         with memory.reading() as db:
             found = known(db)
         with store.writing() as db:
-            merge(db, found, first if count or older else None)
-        store.note(**{SEEDED: now.isoformat()})
+            merge(db, found, first if count or older else None, {SEEDED: now.isoformat()})
     finally:
         store.close()
         memory.close()

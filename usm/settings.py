@@ -1,9 +1,8 @@
 """Trees of YAML → values, and every problem at once: what a key must hold, in words that say what to write instead.
 
 A frozen dataclass is a schema: its fields are the keys. Their `metadata`: `help`, one line; `choices`, if only some
-values are allowed; `key`, if the key has another name; `number`, if
-a text may be written as a number. A secret `x` may be given as `x_file`, a path or the name of a
-systemd credential. No value is ever repeated in a problem: it may be a secret.
+values are allowed; `key`, if the key has another name; `number`, if a text may be written as a number. A secret `x` may
+be given as `x_file`, a path or a systemd credential. No value is ever repeated in a problem: it may be a secret.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional, get_type_hints
 import yaml
 
 from usm.core.model import Secret
+from usm.core.tame import JOINT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def read(path: str, problems: list[str]) -> dict[str, Any]:
     """Return the tree in a file, an empty one where it can't be had."""
     try:
         with open(path, encoding="utf-8") as file:
-            data = yaml.safe_load(file)
+            data = yaml.safe_load(file.read().replace(JOINT, ""))  # what was copied from a chat has them, unseen
     except UnicodeDecodeError:
         problems.append(f"{path}: is not UTF-8 text")
     except PermissionError:

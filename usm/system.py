@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _TIMEOUT = 10.0  # seconds for loginctl; no line is read while it is asked
+_TTY = 4  # which of the fields behind the name is the controlling terminal: proc(5), tty_nr
 _STARTED = 19  # which of the fields behind the name says when a process was started: proc(5), starttime
 _BTIME = re.compile(r"^btime (\d{1,12})$", re.MULTILINE)
 # PAM services that log nobody in: jobs, people who are on already, and the screens on which one logs in.
@@ -33,6 +34,7 @@ _NOBODY = re.compile(
 _SERVICES = {"remote": "login", "lightdm-autologin": "lightdm", "sddm-autologin": "sddm"}
 # Root's process up to OpenSSH 9.7 is the only one, unless the distribution changed that: then it has a parent here.
 _TITLE = re.compile(r"sshd(?:-session)?: (?P<user>.+) \[priv\]|sshd: (?P<root>root)@(?P<tty>\S+)")
+_PTS = 136
 _TERMINAL = re.compile(r"pts/\d{1,6}|tty[A-Za-z]{0,4}\d{1,3}", re.ASCII)
 _PROPERTIES = ("Id", "Name", "Leader", "Service", "Class", "TTY", "RemoteHost")
 
@@ -61,7 +63,29 @@ class Presence:
             if leader in begun
         )
         seats = tuple(there)
+        bare = [seat.leader for seat in seats if seat.tty is None and seat.service == "sshd"]
+        if bare:  # logind does not know it any more where there is no utmp
+            terminals = self._terminals(bare)
+            seats = tuple(seat._replace(tty=seat.tty or terminals.get(seat.leader)) for seat in seats)
         return System(seats, begun, self._typed(seat.tty for seat in seats))
+
+    def _terminals(self, leaders: Iterable[int]) -> Mapping[int, str]:
+        """Return the terminal of each leader that has one: that of the nearest process below it, its shell's."""
+        children: dict[int, list[tuple[int, int]]] = {}
+        for entry in self._proc.iterdir():
+            fields = self._stat(int(entry.name)) if entry.name.isdigit() else None
+            if fields is not None:
+                children.setdefault(int(fields[1]), []).append((int(entry.name), int(fields[_TTY])))
+        found: dict[int, str] = {}
+        for leader in leaders:
+            row = [leader]
+            while row and leader not in found:
+                below = [child for pid in row for child in sorted(children.get(pid, ()))]
+                number = next((n for _, device in below if (n := _pts(device)) is not None), None)
+                if number is not None:
+                    found[leader] = f"pts/{number}"
+                row = [pid for pid, _ in below]
+        return found
 
     def _typed(self, terminals: Iterable[Optional[str]]) -> Mapping[str, datetime]:
         """Return when each terminal was read from last, which is when something was typed (as w(1) has it)."""
@@ -198,6 +222,12 @@ def _seat(block: str) -> Optional[Seat]:
         tty=_terminal(facts.get("TTY")),
         id=facts.get("Id"),
     )
+
+
+def _pts(device: int) -> Optional[int]:
+    """Return the number of a pseudo terminal, None for another device: majors 136 to 143 (Linux, devices.txt)."""
+    major, minor = (device >> 8) & 0xFFF, (device & 0xFF) | ((device >> 12) & 0xFFF00)
+    return (major - _PTS) * 256 + minor if _PTS <= major < _PTS + 8 else None
 
 
 def _terminal(tty: Optional[str]) -> Optional[str]:

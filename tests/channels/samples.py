@@ -6,7 +6,21 @@ from datetime import datetime, timedelta, timezone
 
 from usm.core.look import Look
 from usm.core.message import Alert, Digest, Message, Top, Trouble
-from usm.core.model import CLOSED, CRITICAL, FAILED, INFO, LOGIN, LOGOUT, NOTICE, PRIVILEGE, WARNING, Event
+from usm.core.model import (
+    CLOSED,
+    CRITICAL,
+    FAILED,
+    FINDING,
+    INFO,
+    LOGIN,
+    LOGOUT,
+    NOTICE,
+    PRIVILEGE,
+    WARNING,
+    Event,
+    Evidence,
+    Finding,
+)
 
 NOW = datetime(2026, 11, 25, 2, 0, 0, tzinfo=timezone.utc)
 CST = timezone(timedelta(hours=8))
@@ -42,12 +56,28 @@ DIGEST = Digest(
     NOW + timedelta(minutes=34),
 )
 FAULT = Trouble("feishu-1-fault", CRITICAL, "web01", "192.0.2.10", "feishu", "19021", "signature refused", NOW)
+NEW = Finding(
+    "new-source",
+    NOTICE,
+    {"value": "203.0.113.0/24", "logins": "7", "place": "DE, AS64496"},
+    (Evidence("198.51.100.0/24", 7, NOW - timedelta(days=1)),),
+    "- {rule: new-source, user: alice, source: 203.0.113.0/24}",
+)
+GUESSED = Finding(
+    "failed-source",
+    NOTICE,
+    {"users": "root, admin", "count": "10", "since": NOW.isoformat(), "names": "203.0.113.5"},
+    silence="- {rule: failed-source, source: 203.0.113.0/24}",
+)
+ATTACK = Event(FINDING, NOW, "web01", "sshd", source_ip="203.0.113.5", count=10, until=NOW + timedelta(minutes=9))
 MESSAGES: dict[str, Message] = {
     "login": Alert("1111111111111111", EVENT, INFO, "192.0.2.10"),
     "logout": Alert("2222222222222222", OUT, WARNING, "192.0.2.10"),
     "failed": Alert("3333333333333333", TRIED, INFO, "192.0.2.10"),
     "privilege": Alert("4444444444444444", ACTED, CRITICAL, None, late=True),
     "test": Alert("5555555555555555", EVENT, INFO, "192.0.2.10", test=True),
+    "judged": Alert("7777777777777777", EVENT, NOTICE, "192.0.2.10", findings=(NEW,), learning=NOW + timedelta(days=7)),
+    "finding": Alert("8888888888888888", ATTACK, NOTICE, "192.0.2.10", findings=(GUESSED,)),
     "digest": DIGEST,
     "fault": FAULT,
     "mended": FAULT._replace(id="feishu-2-mended", severity=NOTICE, mended=True),

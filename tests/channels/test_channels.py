@@ -31,10 +31,10 @@ from usm.channels.syslog import Syslog
 from usm.channels.telegram import Telegram
 from usm.channels.webhook import Webhook
 from usm.channels.wecom import WeCom
+from usm.core.look import Look  # noqa: TC001 - beside its users
 from usm.core.message import Alert, Message, Sent
 from usm.core.model import Secret
 from usm.core.tame import clean
-from usm.core.text import Look  # noqa: TC001 - beside its users
 from usm.transport import Transport
 
 if TYPE_CHECKING:

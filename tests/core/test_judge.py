@@ -10,6 +10,7 @@ import yaml
 
 from usm import config
 from usm.core.judge import Judged, find, gravest, judge, silencing
+from usm.core.look import Look
 from usm.core.message import Alert
 from usm.core.model import CRITICAL, FINDING, INFO, LOGIN, LOGOUT, NOTICE, WARNING, Event, Finding
 from usm.core.policy import Policy
@@ -18,7 +19,7 @@ from usm.core.route import Match
 from usm.core.rules import RULES
 from usm.core.rules.case import BELOW, OFF, SILENCED, Case, Verdict
 from usm.core.tame import flat, inert
-from usm.core.text import Look, facts
+from usm.core.text import facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -234,10 +235,15 @@ def test_the_line_for_the_machine_itself_silences_no_network(silence: Silence) -
 @pytest.mark.parametrize("tame", [str, inert, flat])
 @pytest.mark.parametrize("user", ["alice", "ops_a", "a.b"])
 def test_the_line_can_be_copied_from_a_chat(user: str, tame: Callable[[str], str], silence: Silence) -> None:
-    """What a channel does to strangers' text leaves the line such that it loads and silences."""
+    """What a channel does to strangers' text leaves the line such that it loads and silences, or it is not shown."""
     event = ALICE._replace(user=user)
     finding = found("root", event)
     assert isinstance(finding, Finding)
-    shown = dict(facts(Alert("", event, NOTICE, findings=(finding,)), Look("en", CST), tame=tame))["If it was you"]
+    shown = dict(facts(Alert("a" * 16, event, NOTICE, findings=(finding,)), Look("en", CST), tame=tame))[
+        "If it was you"
+    ]
+    if tame is flat and "_" in user:  # markup becomes something else: where it can be copied is said
+        assert shown == f"this shows the line to put below `silence:`: usm explain {'a' * 16}"
+        return
     policy = silence(shown.partition("configuration: ")[2])
     assert isinstance(found("root", event, policy), Verdict)

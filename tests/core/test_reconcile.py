@@ -240,7 +240,8 @@ def line(**facts: Any) -> Event:  # noqa: ANN401 - any field
 
 def test_who_is_adopted_with_a_line_has_all_that_it_says() -> None:
     """Method, key and id are the line's; what it lacks is the system's."""
-    session, event = adopted(SEAT, [line()], HOST)
+    session, event, logged = adopted(SEAT, [line()], HOST)
+    assert logged
     assert (session.id, session.key, session.method, session.person) == ("11" * 8, "SHA256:k", "publickey", "Alice")
     assert (session.tty, session.seat, session.boot, session.begun, session.leader) == ("pts/1", "c1", "b1", 500, 101)
     assert event == line(tty="pts/1")
@@ -259,7 +260,8 @@ def test_the_last_line_that_fits_counts() -> None:
 
 def test_who_is_adopted_without_a_line_is_what_the_system_says() -> None:
     """The same id whenever he is found."""
-    session, event = adopted(SEAT, [], HOST)
+    session, event, logged = adopted(SEAT, [], HOST)
+    assert not logged
     assert (event.kind, event.host, event.time, event.user) == ("login", "web01.example.org", T, "alice")
     assert (event.source_ip, event.source_port, event.tty, event.method, event.key) == (
         "203.0.113.5",

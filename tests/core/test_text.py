@@ -8,10 +8,11 @@ from typing import Optional
 import pytest
 
 from tests.channels.samples import DIGEST, FAULT
-from usm.core import model, text, words
-from usm.core.look import Look, duration
+from usm.core import model, phrases, text, words
+from usm.core.look import Look, duration, when
 from usm.core.message import Alert, Message, Top
-from usm.core.model import Event
+from usm.core.model import Event, Finding
+from usm.core.rules import RULES, case
 from usm.core.tame import inert
 from usm.core.text import facts, lines, plain_text, title
 
@@ -151,9 +152,13 @@ def test_each_end_reason_has_words_and_abnormal_ones_show_in_the_title(reason: s
 
 def test_both_languages_know_the_same_words() -> None:
     """A word added to one is added to both."""
-    for table in (words.WORDS, words.TITLES, words.REASONS, words.KINDS):
+    tables = (words.WORDS, words.TITLES, words.REASONS, words.KINDS, words.SEVERITIES)
+    for table in (*tables, phrases.NAMES, phrases.FOUND, phrases.WHY_NOT, phrases.EDITED):
         assert table["zh"].keys() == table["en"].keys()
-    assert set(words.TITLES["zh"]) == set(model.KINDS)
+    assert set(words.TITLES["zh"]) == set(words.KINDS["zh"]) == set(model.TOLD)
+    assert set(words.SEVERITIES["zh"]) == set(model.SEVERITIES)
+    assert set(phrases.NAMES["zh"]) == set(phrases.FOUND["zh"]) == set(RULES)
+    assert set(phrases.WHY_NOT["zh"]) == set(case.REASONS)
     assert set(words.REASONS["zh"]) == set(model.END_REASONS)
 
 
@@ -204,8 +209,8 @@ def test_durations(seconds: float, zh: str, en: str) -> None:
 
 def test_a_time_at_the_edge_of_the_calendar_does_not_fail() -> None:
     """Whoever writes the log chooses the year."""
-    assert text.when(datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc), CST) == "9999-12-31 23:59:59"
-    assert text.when(datetime(1, 1, 1, tzinfo=CST), timezone.utc) == "0001-01-01 00:00:00"
+    assert when(datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc), CST) == "9999-12-31 23:59:59"
+    assert when(datetime(1, 1, 1, tzinfo=CST), timezone.utc) == "0001-01-01 00:00:00"
 
 
 def test_only_what_strangers_choose_is_made_inert() -> None:
@@ -335,7 +340,18 @@ def test_a_template_may_name_every_fact() -> None:
         "target": "-",
         "command": "-",
         "count": "1",
+        "rules": "-",
+        "findings": "-",
     }
+    found = (
+        Finding("root", model.NOTICE, {}),
+        Finding("not-allowed", model.WARNING, {"source": "a.b@c"}),
+    )
+    judged = lines(alert(LOGIN)._replace(findings=found), Look("en", CST, body="$rules: $findings"), tame=inert)
+    assert judged == [
+        "root not-allowed: root logged in directly: root logged in from where it does not usually come; "
+        "source is not allowed: a\u200b.b@\u200bc is none of the sources that this user may come from"
+    ]
     out = Look("en", CST, body="$reason after $duration, since $start")
     assert lines(alert(LOGOUT), out) == ["logged out normally after 1h 2m 3s, since 2026-11-23 10:05:07"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, NamedTuple, Union
 
@@ -98,6 +97,8 @@ def silencing(rule: str, event: Event) -> str:
         conditions["user"] = _literally(event.user)
     if event.source_ip is not None and event.kind in (model.LOGIN, model.FINDING) and event.duration is None:
         conditions["source"] = network_of(event.source_ip)
+    elif event.kind == model.LOGIN:
+        conditions["source"] = "local"
     return "- {" + ", ".join(f"{name}: {_quoted(value)}" for name, value in conditions.items()) + "}"
 
 
@@ -107,7 +108,8 @@ def _literally(name: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return a value as YAML: as it stands, or as JSON, which YAML is a superset of."""
+    """Return a value as YAML: as it stands, or between double quotes, with YAML's escapes for what can't be seen."""
     if (_PLAIN.fullmatch(value) and value.lower() not in _WORDS) or re.fullmatch(r"[\d.]+/\d+", value, re.ASCII):
         return value
-    return json.dumps(value)
+    shown = (f"\\{c}" if c in '"\\' else c if c.isprintable() else f"\\U{ord(c):08X}" for c in value)
+    return f'"{"".join(shown)}"'

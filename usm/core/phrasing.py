@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core.look import Look, duration, when
 from usm.core.phrases import EDITED, FOUND, NAMES, SPANS, TIMES, WHY_NOT
-from usm.core.tame import clean
+from usm.core.tame import JOINT, clean
 from usm.core.words import SEVERITIES, WORDS
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def rows_of(alert: Alert, look: Look, tame: Tame) -> Iterable[tuple[str, Optiona
     # One line silences one rule; the gravest is what somebody wants to know of.
     gravest = [finding for finding in alert.findings if finding.severity == alert.severity]
     if gravest:
-        yield "silence", words["silence how"].format(tame(clean(gravest[0].silence, 256)))
+        line = tame(clean(gravest[0].silence, 256))
+        # What a chat changes but for the joints that `settings` takes out again can't be copied.
+        whole = line.replace(JOINT, "") == gravest[0].silence
+        yield "silence", words["silence how" if whole else "silence where"].format(line if whole else alert.id)
     if alert.learning is not None:
         yield "remark", words["learning"].format(when(alert.learning, look.zone))
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from usm.core.hours import Hours
     from usm.core.route import Match, Network
 
-_EVERY_DAY = 7
-_WEDNESDAY = date(2026, 11, 25)  # what a Saturday is that is worked
+_WEEK, _WEDNESDAY, _DAY = 7, 2, 24 * 60  # days; number of the day; minutes
 
 
 class Setting(NamedTuple):
@@ -53,12 +52,23 @@ class Policy(NamedTuple):
         spans = next((spans for pattern, spans in self.hours if fnmatchcase(user, pattern)), None)
         if spans is None:
             return None
-        day = self.days.get(local.date())
-        if day is False:  # whoever works every day of the week works on holidays too
-            spans = tuple(span for span in spans if len(span.days) == _EVERY_DAY)
-        if day is True:
-            local = local.replace(year=_WEDNESDAY.year, month=_WEDNESDAY.month, day=_WEDNESDAY.day)
-        return any(span.hold(local) for span in spans)
+        minute, today = local.hour * 60 + local.minute, local.date()
+        yesterday = today - timedelta(days=1)
+        return any(
+            (self._worked(span, today) and span.start <= minute < (span.end if span.start < span.end else _DAY))
+            or (self._worked(span, yesterday) and minute < span.end <= span.start)
+            for span in spans
+        )
+
+    def _worked(self, span: Hours, day: date) -> bool:
+        """Tell whether a span of the clock is worked that begins on this day.
+
+        A make-up day is as good as a Wednesday; whoever works every day of the week works on holidays too.
+        """
+        kind = self.days.get(day)
+        if kind is None:
+            return day.weekday() in span.days
+        return _WEDNESDAY in span.days if kind else len(span.days) == _WEEK
 
     def allows(self, user: str) -> Optional[tuple[Optional[Network], ...]]:
         """Return from where a user may log in; None where nobody said."""

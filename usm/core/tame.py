@@ -19,6 +19,7 @@ _TWINS = str.maketrans({char: chr(ord(char) + 0xFEE0) for char in "\\`*_[]#|~"})
 # Places in a link, a mention or an entity that fall apart when a zero-width space follows. The dots are all those that
 # clients and IDNA take for one; a digit beside it counts, since 163.com is a link too.
 _JOINT = re.compile(r":(?=//)|@|&(?=#?\w)|(?<=\w)(?=[.\u3002\uff0e\uff61]\w)")
+JOINT = "\u200b"
 _MORE = "\u2026"
 
 
@@ -37,7 +38,7 @@ def inert(value: str) -> str:
 
     Angle brackets become their full-width twins, everything else is broken by a zero-width space.
     """
-    return _JOINT.sub("\\g<0>\u200b", value.translate(_TAGS))
+    return _JOINT.sub(f"\\g<0>{JOINT}", value.translate(_TAGS))
 
 
 def flat(value: str) -> str:

@@ -94,11 +94,12 @@ LOGOUT_JUDGES: dict[str, Callable[[Case], Verdict]] = {
 
 
 class Burst(NamedTuple):
-    """So many within a window: how many, of or from whom, and when the first was."""
+    """So many within a window: how many, of or from whom, when the first was, and whether it is so only now."""
 
     times: int
     tags: tuple[str, ...]
     first: int
+    fresh: bool = False
 
 
 def burst(
