@@ -130,6 +130,9 @@ def parser() -> argparse.ArgumentParser:
         "baseline", questions.baseline, "Show what is usual for a user: from where, how, when last.", formats="text"
     )
     sub.add_argument("user", metavar="USER")
+    text = "Prove that nobody changed the record, or name the first entry that was changed, removed or cut."
+    sub = verb("verify", questions.verify, text, formats="text")
+    sub.add_argument("--head", metavar="HEAD", action="append", default=[], help="a head that a daily summary told")
     sub = verb(
         "outbox", verbs.outbox, "Show messages that wait or were given up; try them again; forget them.", formats="text"
     )

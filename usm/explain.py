@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from usm.core.look import Look
     from usm.core.policy import Policy
     from usm.history import Judgement
+    from usm.ledger import Proof
     from usm.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -130,3 +131,26 @@ def _values(rows: Iterable[tuple[str, str, int, int, int]], fact: str) -> list[d
 
 def _time(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def proof_json(proof: Proof) -> dict[str, Any]:
+    """What a verification found, for programs."""
+    fault = None if proof.fault is None else proof.fault._asdict()
+    return {"entries": proof.entries, "first": proof.first, "head": str(proof.head), "fault": fault}
+
+
+def proof_text(proof: Proof) -> str:
+    """What a verification found, in a sentence."""
+    fault, head = proof.fault, proof.head
+    if fault is None and not head.seq:
+        return "the record is empty"
+    span = f"{proof.entries} entries, from {proof.first} to {head.seq}"
+    if fault is None:
+        return f"the record is whole: {span}; head {head}"
+    what = {
+        "changed": f"entry {fault.seq} was changed, or stands in the place of another",
+        "missing": f"{fault.detail} entries are missing, from {fault.seq} on",
+        "cut": f"the end was cut: {fault.detail} entries are missing, from {fault.seq} on",
+        "replaced": f"entry {fault.seq} is not the one that its head was taken of: it or one before it was replaced",
+    }[fault.kind]
+    return f"the record is NOT whole: {what}; before that {proof.entries} entries are as they were written"

@@ -186,7 +186,9 @@ def compare(
             session, login, logged = adopted(seat, lines, watch.host)
             person, comment = watch.owner(login.user, login.key)
             tx.put(session._replace(person=person, comment=comment))
-            if login.time >= since:
+            if login.time < since:
+                tx.record(login)
+            else:
                 told.append(login._replace(person=person, comment=comment))
                 silent.update([] if logged or seat.service not in READ else [session.id])
         _count(tx, told)
@@ -252,11 +254,13 @@ def _tell(
 
 
 def _send(tx: Transaction, told: Iterable[Told], watch: Watch, now: datetime) -> list[Event]:
-    if not watch.routes:
-        return []
     sent = []
     local = now.astimezone(watch.zone)
     for event, findings, learning in told:
+        if event.kind != model.FAILED or event.service in SERVICES:  # those of a day are one entry, later
+            tx.record(event, findings)
+        if not watch.routes:
+            continue
         late = watch.late is not None and event.time < watch.late and watch.host.is_called(event.host)
         known = None if watch.judge is None else findings
         alert = alert_for(event, watch.host, known, late=late, learning=learning)

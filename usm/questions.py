@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Optional
 
-from usm import config, explain, report
+from usm import config, explain, ledger, report
 from usm.clock import now
+from usm.core.chain import head_of
 from usm.core.look import Look
 from usm.host import local_zone
 from usm.runas import become_owner
-from usm.terminal import open_for_reading, show
+from usm.terminal import open_for_reading, say, show
 
 if TYPE_CHECKING:
     import argparse
 
     from usm.store import Store
 
-OK, FAILED = 0, 1
+OK, FAILED, USAGE = 0, 1, 2
 
 
 def sessions(options: argparse.Namespace) -> int:
@@ -66,6 +67,24 @@ def baseline(options: argparse.Namespace) -> int:
             rows = explain.baseline_rows(db, options.user, look)
             show(report.table(("HOST", "FACT", "VALUE", "TIMES", "FIRST", "LAST"), rows))
     return OK
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Prove that nobody changed the record, or name the first entry that was changed, removed or cut."""
+    heads = [head_of(text) for text in options.head]
+    if None in heads:
+        say("--head takes what a daily summary shows, such as 1234:0f3a… (64 digits behind the colon)")
+        return USAGE
+    _, store, _ = _look(options)
+    if store is None:
+        return FAILED
+    with store.reading() as db:
+        proof = ledger.verify(db, [head for head in heads if head is not None])
+    if options.format == "json":
+        show(report.json_lines([explain.proof_json(proof)]))
+    else:
+        show(explain.proof_text(proof))
+    return OK if proof.fault is None else FAILED
 
 
 def _look(options: argparse.Namespace) -> tuple[config.Config, Optional[Store], Look]:

@@ -12,6 +12,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from usm import ledger
 from usm.core.model import micros
 from usm.history import bound
 
@@ -44,7 +45,10 @@ def prune(store: Store, now: datetime, retention: timedelta) -> Forgotten:
     old, settled, detailed = (micros(now - age) for age in (retention, min(retention, DELIVERED), DETAILED))
     with store.writing() as db:
         removed = _old(db, old) + _settled(db, settled) + _judged(db, old, settled, detailed)
-        forgotten = Forgotten(removed, _fold(db, detailed), _excess(db))
+        folded = _fold(db, detailed)
+        ledger.record_failures(db, SLICE)
+        removed += ledger.forget(db, old, micros(now), SLICE)
+        forgotten = Forgotten(removed, folded, _excess(db))
     with store.reading() as db:
         db.executescript(f"PRAGMA incremental_vacuum({PAGES})")  # `execute` would stop after the first page
     if forgotten.excess:

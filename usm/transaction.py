@@ -7,8 +7,10 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
+from usm import ledger
 from usm.core import model
-from usm.core.alert import dump
+from usm.core.alert import dump, event_json
+from usm.core.chain import Entry
 from usm.core.message import SUPPRESSED, WAITING, Alert
 from usm.core.model import Session, micros
 from usm.history import History
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from usm.core.message import Message
-    from usm.core.model import Event, Failure
+    from usm.core.model import Event, Failure, Finding
     from usm.core.route import Slot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -67,6 +69,13 @@ def _row(s: Session) -> tuple[Any, ...]:
     return (number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
 
 
+def _entry(seq: int, event: Event, findings: Sequence[Finding]) -> Entry:
+    """Return an event as it stands in the record."""
+    found = [{"rule": finding.rule, "severity": finding.severity} for finding in findings]
+    body = json.dumps({**event_json(event), "findings": found}, ensure_ascii=False, separators=(",", ":"))
+    return Entry(seq, micros(event.time), event.kind, event.host, event.user, event.source_ip, event.session, body)
+
+
 def _rule(alert: Alert) -> str:
     """Return what an alert is counted as: its gravest finding's rule, or the kind of the event."""
     found = [finding.rule for finding in alert.findings if finding.severity == alert.severity]
@@ -91,6 +100,7 @@ class Transaction:
         self._complete = False
         self._counts: Counter[tuple[str, ...]] = Counter()
         self.history = History(db)
+        self._record: list[tuple[Event, Sequence[Finding]]] = []
 
     def preload(self) -> None:
         """Read the open sessions at once: cheaper before a batch that asks for most of them."""
@@ -192,6 +202,10 @@ class Transaction:
         self._remember(session, session if session.end is None else None)
         self._changed[session.id] = session
 
+    def record(self, event: Event, findings: Sequence[Finding] = ()) -> None:
+        """Append an event to the record."""
+        self._record.append((event, findings))
+
     def add_failures(self, failures: Sequence[Failure]) -> None:
         """Append failed logins."""
         self._db.executemany(
@@ -271,6 +285,11 @@ class Transaction:
         self._counts.clear()
         self.history.flush()
         self._flush_sessions()
+        if self._record:
+            before = ledger.head(self._db)
+            entries = (_entry(before.seq + n, *one) for n, one in enumerate(self._record, 1))
+            ledger.append(self._db, before, entries)
+            self._record.clear()
 
     def _flush_sessions(self) -> None:
         self._db.executemany(
