@@ -194,7 +194,8 @@ def known(db: sqlite3.Connection) -> Rows:
 def merge(db: sqlite3.Connection, found: Rows, since: Optional[datetime], facts: dict[str, str]) -> None:
     """Add what was found of users to what is known of them, with the facts that say that it was done."""
     add = (
-        "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first = min(first, excluded.first), "
+        "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (host, user, fact, value) DO UPDATE SET first = min(first, excluded.first), "
         "last = max(last, excluded.last), count = count + excluded.count"
     )
     db.executemany(add, found)

@@ -63,7 +63,7 @@ def test_how_sessions_end_and_what_is_usual(service: Service) -> None:  # noqa: 
     service.install()
     service.configure(CONFIG + JUDGE)
     machine.run("systemctl", "enable", "--now", NAME)
-    until(lambda: "learned what is usual from" in service.said(), "the past", PATIENCE)
+    wait_for(service, "the past", lambda: "learned what is usual from" in service.said())
     ends: dict[int, str] = {}
 
     def connect(user: str, *, tty: bool = False, source: str = "203.0.113.50") -> Client:
