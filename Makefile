@@ -9,7 +9,7 @@ NAME := user-session-monitor
 APP := $(PREFIX)/lib/$(NAME)
 SHARE := $(PREFIX)/share
 CONFIG := /etc/$(NAME)
-MODULES := usm usm/core usm/core/programs usm/core/rules usm/sources usm/channels usm/transport
+MODULES := usm usm/core usm/core/programs usm/core/rules usm/review usm/sources usm/channels usm/transport
 KILLS ?= 200
 TESTS ?=
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' usm/__init__.py)

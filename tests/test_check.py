@@ -14,9 +14,10 @@ from usm import clock
 from usm.channels.console import Console
 from usm.check import check
 from usm.check_sshd import Sshd
-from usm.config import Config, Notify
+from usm.config import Config
 from usm.core.route import Route
 from usm.finding import FAIL, OK, WARN, Finding
+from usm.notify import Notify
 from usm.store import Store
 
 if TYPE_CHECKING:

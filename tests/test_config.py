@@ -19,10 +19,11 @@ from usm import config
 from usm.channels import CHANNELS
 from usm.channels.console import Console
 from usm.channels.feishu import Feishu
-from usm.config import Config, Notify, load
+from usm.config import Config, load
 from usm.core.model import Secret
 from usm.core.route import Route
 from usm.errors import ConfigError
+from usm.notify import Notify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

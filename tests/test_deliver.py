@@ -31,6 +31,7 @@ from usm.core.message import (
     Reply,
     Request,
     Sent,
+    Trouble,
 )
 from usm.core.model import LOGIN, Event, Host
 from usm.core.route import Slot
@@ -94,6 +95,8 @@ class FakeService:
             message.event.pid
             if isinstance(message, Alert)
             else f"{'mended' if message.mended else 'fault'} {message.channel}"
+            if isinstance(message, Trouble)
+            else "summary"
         )
         return Print(f"{what}{' plain' if plain else ''}")
 

@@ -251,11 +251,11 @@ def test_every_key_is_documented(tmp_path: Path) -> None:
     page, sample = read(ROOT / "docs" / "configuration.md"), read(SAMPLE)
     told = set(codes(page))
     asked = {"": "zzzzzzzz: 1"}
-    asked.update({f"{name}.": f"{name}: {{zzzzzzzz: 1}}" for name in ("monitor", "metrics")})
+    asked.update({f"{name}.": f"{name}: {{zzzzzzzz: 1}}" for name in ("monitor", "metrics", "report")})
     asked.update({f"{name}:": f"notify: {{{name}: {{zzzzzzzz: 1}}}}" for name in CHANNELS})
     for prefix, text in asked.items():
         for key in known_keys(tmp_path, text):
-            assert key in ("monitor", "metrics") or {key, prefix + key} & told, key
+            assert key in ("monitor", "metrics", "report") or {key, prefix + key} & told, key
             if key not in (*OLD_ONLY, *config._OLD_MONITORS) and not key.endswith("_file"):
                 assert re.search(rf"^#?\s*{key}:", sample, re.MULTILINE), f"{key} is not in {SAMPLE.name}"
     for name in config.Config.__dataclass_fields__:

@@ -29,7 +29,7 @@ from tests.findings import (
     play,
     row,
 )
-from usm.core.model import CRITICAL, INFO, SEVERITIES, WARNING, Seat, Session, micros
+from usm.core.model import CRITICAL, FINDING, INFO, SEVERITIES, WARNING, Seat, Session, micros
 from usm.core.rules import RULES
 from usm.core.text import plain_text
 from usm.history import begin, judgements
@@ -391,3 +391,34 @@ def test_what_is_off_is_not_counted_and_not_kept() -> None:
         ("first-privilege", "notice"): 1,
         ("root-shell", "warning"): 1,
     }
+
+
+def test_one_more_failure_behind_a_login_changes_nothing() -> None:
+    """In the same batch: each failure counts at its own time."""
+    world = World()
+    tries = [f"Failed password for bob from {OTHER} port {4000 + n} ssh2" for n in range(7)]
+    entered = f"Accepted password for alice from {OTHER} port 4100 ssh2"
+    last = f"Failed password for bob from {OTHER} port 4200 ssh2"
+    world.lines(*((n * SECOND, f"sshd[{n + 1}]", text) for n, text in enumerate((*tries, entered, last))))
+    ((alert, finding),) = world.found("success-after-failures")
+    assert (alert.event.user, finding.facts["count"]) == ("alice", "7")
+
+
+def test_two_findings_of_the_same_are_two_messages() -> None:
+    """A receiver drops an id that it knows."""
+    world = World()
+    names = [f"Failed password for invalid user guest{n} from {OTHER} port {4000 + n} ssh2" for n in range(10)]
+    world.lines(*((n * SECOND, f"sshd[{n + 1}]", text) for n, text in enumerate(names)))
+    ids = [alert.id for alert in world.alerts() if alert.event.kind == FINDING]
+    assert len(ids) == len(set(ids)) == 2
+
+
+def test_an_intruders_session_counts_among_several_sources() -> None:
+    """Also where it taught nothing."""
+    world = World()
+    world.login(0 * SECOND, ip="10.0.0.1")
+    for n in range(6):
+        world.fail((10 + n) * SECOND, ip=OTHER)
+    world.login(20 * SECOND, ip=OTHER)
+    world.login(30 * SECOND, ip="192.0.2.99")
+    assert len(world.found("many-sources")) == 1

@@ -87,7 +87,7 @@ def test_mandoc_finds_nothing_wrong(path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("usm st", {"start", "stop", "status"}),
+        ("usm st", {"start", "stats", "stop", "status"}),
         ("user-session-monitor rel", {"reload"}),
         ("usm status --format ", {"text", "json", "prometheus"}),
         ("usm outbox dr", {"drop"}),

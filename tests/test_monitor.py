@@ -23,13 +23,14 @@ from tests.fakes.feishu import FakeFeishu
 from usm import cli, workers
 from usm import monitor as module
 from usm.channels.console import Console
-from usm.config import Config, Notify
+from usm.config import Config
 from usm.core.look import Look
 from usm.core.model import Batch
 from usm.core.route import Route
 from usm.deliver import Outlet, Worker
 from usm.errors import SourceError
 from usm.monitor import Monitor
+from usm.notify import Notify
 from usm.orders import Orders
 from usm.store import Store
 from usm.supervisor import Supervisor

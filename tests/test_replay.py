@@ -284,7 +284,7 @@ def test_what_is_judged_can_be_chosen_and_read(tmp_path: Path) -> None:
     assert [one["kind"] for one in abnormal(tmp_path / "auth.log", kinds=(LOGOUT,))] == [LOGOUT]
     first, second = judged(tmp_path / "auth.log", form="text")
     assert first.startswith("User login\n")
-    assert "Finding: first login of a user: this account was never seen to log in here [new-user]\n" in first
+    assert "Note: first login of a user: this account was never seen to log in here [new-user]\n" in first
     assert second.startswith("User logout (abnormal)\n")
 
 

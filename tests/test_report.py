@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 
+from usm.columns import table
 from usm.core.alert import alert_for
 from usm.core.message import DEAD, PENDING
 from usm.core.model import LOGIN, LOGOUT, Event, Host, Session
 from usm.outbox import Delivery
-from usm.report import delivery_json, json_lines, outbox_table, session_json, sessions_table, table
+from usm.report import delivery_json, json_lines, outbox_table, session_json, sessions_table
 
 UTC = timezone.utc
 CST = timezone(timedelta(hours=8))

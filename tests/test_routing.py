@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 import yaml
 
-from usm.config import Config, Notify, load
+from usm.config import Config, load
 from usm.core.hours import Hours
 from usm.core.model import Secret
 from usm.core.route import Match, Route
@@ -16,6 +16,8 @@ from usm.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from usm.notify import Notify
 
 URL = "https://open.feishu.cn/open-apis/bot/v2/hook/6f1a2b3c-made-up-token"
 Read = Callable[..., Config]
@@ -128,7 +130,10 @@ def test_times(read: Read, written: Any, seconds: float) -> None:  # noqa: ANN40
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"only": "critcal"}, "notify.feishu.only: holds a word that is neither a kind nor a severity; did you mean"),
+        (
+            {"only": "critcal"},
+            "notify.feishu.only: holds a word that is no kind, no severity and no rule; did you mean",
+        ),
         ({"only": []}, "notify.feishu.only: is empty; leave it out, or write conditions"),
         ({"only": {}}, "notify.feishu.only: is empty"),
         ({"only": [7]}, "notify.feishu.only: must hold conditions (kind, severity, user,"),

@@ -139,7 +139,7 @@ def test_an_older_state_file_and_wtmp_know_what_the_log_does_not(state: str, pas
     assert found["network"] == {"203.0.113.0/24": 1, "198.51.100.0/24": 1}
     assert found["service"] == {"sshd": 2, "login": 1}
     assert facts(state, "bob")["service"] == {"sshd": 1}
-    assert since(state) == micros(NOW - 300 * DAY)
+    assert since(state) == micros(NOW - 90 * DAY)  # what is older than is remembered is no history
 
 
 def test_where_there_is_nothing_nothing_is_learned(state: str) -> None:
@@ -175,7 +175,13 @@ def test_a_disk_that_refuses_leaves_it_to_the_next_start(tmp_path: Path, caplog:
     """The thread says so and ends."""
     caplog.set_level(logging.INFO)
     thread = begin(
-        str(tmp_path / "missing" / "state.db"), Judge(policy_of("").policy, CST), [], HOST, NOW, journal=False
+        str(tmp_path / "missing" / "state.db"),
+        Judge(policy_of("").policy, CST),
+        [],
+        HOST,
+        NOW,
+        lambda: False,
+        journal=False,
     )
     thread.join(30)
     assert not thread.is_alive()
@@ -185,8 +191,19 @@ def test_a_disk_that_refuses_leaves_it_to_the_next_start(tmp_path: Path, caplog:
 def test_the_thread_says_what_it_learned(state: str, caplog: pytest.LogCaptureFixture) -> None:
     """In one line."""
     caplog.set_level(logging.INFO)
-    begin(state, Judge(policy_of("").policy, CST), [login(9)], HOST, NOW, journal=False).join(30)
+    begin(state, Judge(policy_of("").policy, CST), [login(9)], HOST, NOW, lambda: False, journal=False).join(30)
     assert [record.message for record in caplog.records] == ["learned what is usual from 1 events of the past"]
+
+
+def test_one_that_is_interrupted_is_done_at_the_next_start(state: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Half a past would say of the other half that it is new."""
+    caplog.set_level(logging.INFO)
+    asked = iter([False, True])
+    judge = Judge(policy_of("").policy, CST)
+    begin(state, judge, [login(9), login(8)], HOST, NOW, lambda: next(asked), journal=False).join(30)
+    assert [record.message for record in caplog.records] == ["what is usual is learned at the next start"]
+    begin(state, judge, [login(9), login(8)], HOST, NOW, lambda: False, journal=False).join(30)
+    assert facts(state)["login"] == {"": 2}
 
 
 def told(state: str, *lines: bytes) -> list[list[str]]:

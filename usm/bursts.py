@@ -26,6 +26,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SOURCE, USER, PRIVILEGE, ENDS = "source", "user", "privilege", "ends"  # what windows are kept of
 # The rules for sources: what of is counted, and whether names that exist (0) or not (1).
 _OF_SOURCES = (("failed-source", "failures", None), ("enumeration", "users", 1), ("spraying", "users", 0))
+_BRIEF = 1_000_000  # microseconds; what is folded of so short a time is taken as one moment
+_PIECES = 8  # entries that a folded row is spread over
 _EXAMPLES = 5  # users or sources that a message names
 
 
@@ -61,7 +63,8 @@ class Bursts:
 
     def ended(self, tx: Transaction, event: Event) -> list[Found]:
         """Return whether the end of a session is one of many."""
-        if not counts_as_mass(event):
+        span = self._number("mass-end", "within")
+        if not counts_as_mass(event) or (event.duration or 0.0) < span:  # those that came one after the other
             return []
         rule, time = "mass-end", micros(event.time)
         before, entries = self._add(tx, ENDS, event.host, "", [Entry(time, 1, event.user or "")])
@@ -71,7 +74,7 @@ class Bursts:
 
     def _from_source(self, tx: Transaction, failure: Failure) -> list[Found]:
         name, time = failure.source_ip or "", micros(failure.until)
-        before, entries = self._add(tx, SOURCE, failure.host, name, _entries(failure, self._span("failed-source")))
+        before, entries = self._add(tx, SOURCE, failure.host, name, _of_all(failure))
         event = Event(model.FINDING, failure.time, failure.host, failure.service, source_ip=failure.source_ip)
         tried = sum(times for *_, times in failure.who)
         found: list[Found] = []
@@ -87,8 +90,8 @@ class Bursts:
 
     def _of_user(self, tx: Transaction, failure: Failure, user: str, count: int) -> list[Found]:
         rule, time = "failed-user", micros(failure.until)
-        entry = Entry(time, _scaled(count, failure, self._span(rule)), failure.source_ip or "local")
-        before, entries = self._add(tx, USER, failure.host, user, [entry])
+        new = _entries(failure, count, failure.source_ip or "local")
+        before, entries = self._add(tx, USER, failure.host, user, new)
         many = self._burst(rule, "failures", before, entries, time)
         sources = () if many is None else many.tags
         event = Event(model.FINDING, failure.time, failure.host, failure.service, user)
@@ -184,13 +187,15 @@ def _tried(failure: Failure) -> dict[str, int]:
     return tried
 
 
-def _scaled(count: int, failure: Failure, span: int) -> int:
-    """Return how many of a folded row's failures fall into a span, as if they were spread evenly."""
-    lasted = micros(failure.until) - micros(failure.time)
-    return count if lasted <= span or not span else max(1, count * span // lasted)
-
-
-def _entries(failure: Failure, span: int) -> list[Entry]:
-    time = micros(failure.until)
+def _of_all(failure: Failure) -> list[Entry]:
     who = failure.who[-KEPT:]
-    return [Entry(time, _scaled(times, failure, span), user, int(invalid)) for user, _, invalid, times in who]
+    return [entry for user, _, invalid, times in who for entry in _entries(failure, times, user, int(invalid))]
+
+
+def _entries(failure: Failure, times: int, tag: str, flag: int = 0) -> list[Entry]:
+    """Return a folded row's failures of one user as entries, as if they were spread evenly over its time."""
+    first, last = micros(failure.time), micros(failure.until)
+    pieces = 1 if last - first < _BRIEF else min(times, _PIECES)
+    step = (last - first) / max(1, pieces - 1)
+    counts = [times * (n + 1) // pieces - times * n // pieces for n in range(pieces)]
+    return [Entry(last - round(step * (pieces - 1 - n)), count, tag, flag) for n, count in enumerate(counts)]

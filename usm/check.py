@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from usm.config import Config, Notify
+    from usm.config import Config
+    from usm.notify import Notify
 
 
 def check(

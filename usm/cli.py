@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Callable, Optional
 import usm
 from usm import config, logs, questions, verbs
 from usm.core.message import STATES
-from usm.core.model import TOLD
+from usm.core.model import END_REASONS, TOLD
+from usm.core.moment import EXAMPLES, joined
 from usm.errors import ConfigError, UsmError
+from usm.notify import LANGUAGES
+from usm.review import verb as review
 from usm.terminal import say
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(joined(list(sys.argv[1:] if arguments is None else arguments)))
     logs.to_stderr()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack the letters
@@ -50,6 +53,64 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return verbs.FAILED
     return code
+
+
+def _ask(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the verbs that ask who was on and what happened."""
+
+    def add(sub: argparse.ArgumentParser, *options: str) -> None:
+        for option in options:
+            sub.add_argument(f"--{option}", metavar=_ASKED[option][0], help=_ASKED[option][1])
+
+    forms = ["csv", "ecs", "ocsf"]
+    text = "Show who is on, since when, from where; or who was."
+    sub = verb("sessions", questions.sessions, text, formats="text", also=forms)
+    sub.add_argument("--all", action="store_true", help="ended sessions too, and how they ended")
+    add(sub, "at", "since", "until", "user", "source", "key", "end")
+    sub.add_argument(
+        "--abnormal", action="store_true", help="only those that ended abnormally, or of which more was found"
+    )
+    sub.add_argument("--limit", type=int, default=0, metavar="N", help="the newest so many; 0 for all (default)")
+    sub.add_argument("--watch", action="store_true", help="show it again whenever it changes, until Ctrl-C")
+    sub = verb("events", questions.events, "Show what happened, the newest last.", formats="text", also=forms)
+    add(sub, "since", "until", "user", "source", "kind", "host")
+    sub.add_argument("--limit", type=int, default=100, metavar="N", help="the newest so many; 0 for all (default: 100)")
+    sub = verb("user", questions.user, "Show all that is known of a user, on one page.", formats="text")
+    sub.add_argument("user", metavar="NAME")
+    text = "Show what went on: how many logins, whose, from where, when, and what was found."
+    sub = verb("stats", questions.stats, text, formats="text")
+    sub.add_argument("--since", metavar="TIME", default="7d", help="from when on (default: 7d, which is 7 days ago)")
+    sub.add_argument("--until", metavar="TIME", default="now", help="up to when (default: now)")
+
+
+def _report(commands: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the verb that writes an access review."""
+    text = "Write an access review of a span: a page to look at, print and sign, or its data."
+    sub = commands("report", review.report, text)
+    for name, default, told in (
+        ("since", "7d", "from then on (default: 7d, which is 7 days ago)"),
+        ("until", "now", "up to then; a day means its end (default: now)"),
+    ):
+        sub.add_argument(f"--{name}", metavar="TIME", default=default, help=told)
+    sub.add_argument("--user", metavar="PATTERN", help="only these users, such as 'ops-*'")
+    told = "html: one page that needs nothing else; json: all of it as one object; csv: a line for each session"
+    sub.add_argument("--format", choices=review.FORMATS, default="text", help=f"{told} (default: %(default)s)")
+    sub.add_argument("--output", metavar="FILE", help="write there, for nobody else to read (default: standard output)")
+    sub.add_argument("--mail", metavar="CHANNEL", help="send the page by this channel, which must be of type email")
+    sub.add_argument("--language", choices=LANGUAGES, help="of html and text (default: the configured one)")
+
+
+_ASKED = {
+    "at": ("TIME", f"who was on then; TIME is one of: {EXAMPLES}"),
+    "since": ("TIME", "from then on"),
+    "until": ("TIME", "up to then; a day means its end"),
+    "user": ("NAME", "only this user; a pattern such as 'ops-*' is one too"),
+    "source": ("SOURCE", "only from this address, network or pattern"),
+    "key": ("KEY", "only with this key, or of whom it belongs to; or a pattern"),
+    "end": ("REASON", f"only what ended so: {', '.join(END_REASONS)}; or a pattern"),
+    "kind": ("KIND", f"only these: {', '.join(TOLD)}; or a pattern"),
+    "host": ("HOST", "only of this machine; or a pattern"),
+}
 
 
 def _forget_output() -> None:
@@ -106,13 +167,13 @@ def parser() -> argparse.ArgumentParser:
         "demo", verbs.demo, "Play a recorded day of real sshd lines through the whole pipeline into the terminal."
     )
     sub.add_argument("--fast", action="store_true", help="do not wait between the lines")
-    sub.add_argument("--language", choices=config.LANGUAGES, help="of the messages (default: the configured one)")
+    sub.add_argument("--language", choices=LANGUAGES, help="of the messages (default: the configured one)")
     sub = verb(
         "replay", verbs.replay_files, "Print what the lines of log files tell, touching nothing.", formats="json"
     )
     sub.add_argument("file", nargs="+", metavar="FILE", help="a log file, also .gz, .xz or .bz2; - for standard input")
     sub.add_argument("--kind", default=",".join(TOLD), help="only these kinds of events (default: %(default)s)")
-    sub.add_argument("--language", choices=config.LANGUAGES, help="of --format text (default: the configured one)")
+    sub.add_argument("--language", choices=LANGUAGES, help="of --format text (default: the configured one)")
     sub.add_argument("--judge", action="store_true", help="print what is abnormal instead, as JSON, and why")
     text = "Check all that the monitor needs, as the user who runs it, and say what to change; change and send nothing."
     sub = verb("check", verbs.check_all, text)
@@ -121,8 +182,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("channel", nargs="?", metavar="CHANNEL")
     text = "Show whether the monitor runs, what it reads and counts, and how each channel does."
     verb("status", verbs.status, text, formats="text", also=["prometheus"])
-    sub = verb("sessions", questions.sessions, "Show who is on, since when, from where.", formats="text")
-    sub.add_argument("--all", action="store_true", help="ended sessions too, and how they ended")
+    _ask(verb)
+    _report(verb)
     text = "Show why an event was judged abnormal, or why not; without one, what was found lately."
     sub = verb("explain", questions.explain_event, text, formats="text")
     sub.add_argument("event", nargs="?", metavar="EVENT", help="the id of a session, or of a message")

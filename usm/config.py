@@ -13,55 +13,45 @@ import re
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Optional
-from urllib.parse import urlsplit
 
 from usm import policy, routing
-from usm.channels import CHANNELS, Channel
-from usm.core.model import Secret
 from usm.core.policy import Policy
 from usm.errors import ConfigError
-from usm.settings import Settings, absent, join, merge, nearest, quoted, read, shown
+from usm.notify import LANGUAGES, Notify, channels
+from usm.settings import Settings, absent, join, merge, read, shown
+from usm.weekly import DAYS, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from usm.core.route import Match, Route
+    from usm.core.route import Match
 
 DEFAULT_PATH = "/etc/user-session-monitor/config.yaml"
 DEFAULT_STATE = "/var/lib/user-session-monitor/state.db"
 DEFAULT_PIDFILE = "/run/user-session-monitor/user-session-monitor.pid"
 DEFAULT_RETENTION = timedelta(days=180)  # six months, as GB/T 22239 (等保) demands
 SHORTEST_RETENTION = timedelta(days=1)  # what is younger is still folded, retried and counted
-_KNOWN = ("language", "monitor", "state", "pidfile", "people", "notify", "ignore", "retention", "metrics", *policy.OWN)
-LANGUAGES = ("zh", "en")
+_KNOWN = (
+    "language",
+    "monitor",
+    "state",
+    "pidfile",
+    "people",
+    "notify",
+    "ignore",
+    "retention",
+    "metrics",
+    "summary",
+    "report",
+    *policy.OWN,
+)
 SOURCES = ("auto", "journal", "file")
 # Keys of the older tool that have no meaning here: it watched the hardware too.
 _OLD_MONITORS = ("run_mode", "system", "tcp", "hardware", "heartbeat", "process", "network", "server")
-_RATE = re.compile(r"(?P<count>[1-9]\d{0,5})/(?P<span>\d{0,4})(?P<unit>s|min|h)")
+_CLOCK = re.compile(r"(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)", re.ASCII)
+_DAY = 24 * 60
 _LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[0-9.]+)):(?P<port>\d{1,5})", re.ASCII)
 _HIGHEST_PORT = 65535
-_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
-# What every channel may have beside its own keys.
-_COMMON = ("type", "enabled", "rate", "language", "title", "body", "proxy", "proxy_file", "ca_file", *routing.KEYS)
-
-
-@dataclasses.dataclass(frozen=True)
-class Notify:
-    """One configured channel: its name, its type, how many messages may go in how many seconds, who is told what.
-
-    `language`, `title` and `body` are how its messages are written, where it is not as everywhere else.
-    """
-
-    name: str
-    type: str
-    channel: Channel
-    limits: tuple[tuple[int, float], ...]
-    route: Route
-    language: Optional[str] = None
-    title: Optional[str] = None
-    body: Optional[str] = None
-    proxy: Optional[Secret] = None
-    ca_file: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +68,8 @@ class Config:
     ignore: tuple[Match, ...] = ()
     retention: timedelta = DEFAULT_RETENTION
     metrics: Optional[tuple[str, int]] = None
+    summary: Optional[int] = None  # minutes after midnight
+    report: Optional[Plan] = None
     policy: Policy = dataclasses.field(default_factory=Policy)
     places: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -157,10 +149,12 @@ class _Reader(Settings):
             state=self.text(data, "state", "") or default_state(),
             pidfile=self.text(data, "pidfile", "") or default_pidfile(),
             people=self._people(data),
-            notify=self._notify(data),
+            notify=channels(self, data),
             ignore=routing.matches(self, data.get("ignore"), "ignore"),
             retention=self._retention(data, judged.history),
             metrics=self._metrics(data),
+            summary=self._clock(data, "summary", ""),
+            report=self._report(data),
             policy=judged,
             places=places,
             warnings=tuple(self.warnings),
@@ -196,6 +190,34 @@ class _Reader(Settings):
             return None
         return str(address), port
 
+    def _report(self, data: Mapping[str, Any]) -> Optional[Plan]:
+        """Read when an access review is made, and for whom."""
+        if data.get("report") is None:
+            return None
+        section = self.section(data, "report", "")
+        self.unknown(section, "report", ("day", "at", "directory", "mail"))
+        day, at = self.choice(section, "day", "report", DAYS) or DAYS[0], self._clock(section, "at", "report")
+        directory, mail = (self.text(section, key, "report") for key in ("directory", "mail"))
+        if directory is not None and not os.path.isabs(directory):
+            self.problem("report.directory", "must be an absolute path, of a directory that the service may write to")
+        if directory is None and mail is None:
+            self.problem("report", "needs `directory:` or `mail:`, the name of an e-mail channel")
+        listed = self.section(data, "notify", "")
+        channel = listed.get(mail) if mail is not None else None
+        if mail is not None and not (isinstance(channel, dict) and channel.get("type", mail) == "email"):
+            self.problem("report.mail", "must be the name of a channel of type email below `notify:`")
+        return Plan(DAYS.index(day), 7 * 60 if at is None else at, directory, mail)
+
+    def _clock(self, data: Mapping[str, Any], key: str, where: str) -> Optional[int]:
+        """Read a time of the day, such as `08:30`, as minutes; YAML itself reads `10:30` as minutes already."""
+        value = data.get(key)
+        match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+        minutes = int(match["h"]) * 60 + int(match["m"]) if match else value
+        if value is None or (type(minutes) is int and 0 <= minutes < _DAY):
+            return minutes
+        self.problem(join(where, key), 'must be a time of the day such as "08:30"')
+        return None
+
     def _people(self, data: Mapping[str, Any]) -> dict[str, str]:
         """Read whose keys are whose: key → name."""
         owners: dict[str, str] = {}
@@ -209,92 +231,3 @@ class _Reader(Settings):
                 if owners.setdefault(key, name) != name:
                     self.problem(where, f"has a key that belongs to {owners[key]} already; remove one of them")
         return owners
-
-    def _notify(self, data: Mapping[str, Any]) -> tuple[Notify, ...]:
-        sections = dict(self.section(data, "notify", ""))
-        prefix = {name: join("notify", shown(name)) for name in sections}
-        old = data.get("feishu")
-        if old is not None:
-            if "feishu" in sections:
-                self.problem("feishu", "is given twice, here and as notify.feishu; keep the one under `notify:`")
-            else:
-                sections["feishu"] = old
-                prefix["feishu"] = "feishu"
-        found = (self._channel(name, section, prefix[name]) for name, section in sections.items())
-        return tuple(notify for notify in found if notify is not None)
-
-    def _channel(self, name: Any, section: Any, where: str) -> Optional[Notify]:  # noqa: ANN401 - from YAML
-        if section is None and name == "console":  # it needs nothing below it
-            section = {}
-        if not isinstance(name, str) or not isinstance(section, dict):
-            self.problem(where, "must be a name with keys below it, such as `webhook_url:`")
-            return None
-        kind = section.get("type", name)
-        if "enabled" in section and not isinstance(section["enabled"], bool):
-            self.problem(f"{where}.enabled", "must be true or false")
-        if section.get("enabled") is False:
-            return None
-        if not isinstance(kind, str) or kind not in CHANNELS:
-            self.problem(
-                f"{where}.type" if "type" in section else where,
-                f"{quoted(kind)} is no channel type{nearest(kind, tuple(CHANNELS))}; "
-                "a channel of another name says `type: feishu`",
-            )
-            return None
-        before = len(self.problems)
-        cls = CHANNELS[kind]
-        values = self.fields(cls, section, where, _COMMON)
-        limits = self._rate(section, where, cls.limits)
-        route = routing.route(self, section, where, name, digests=cls.digests)
-        title, body = (routing.template(self, section, key, where) for key in ("title", "body"))
-        language = self.choice(section, "language", where, LANGUAGES)
-        proxy, ca_file = self._proxy(section, where), self._ca_file(section, where)
-        if len(self.problems) > before:
-            return None
-        channel = cls(**values)
-        for text in channel.problems():
-            self.problem(where, text)
-        for text in channel.notes():
-            self.warn(where, text)
-        return Notify(name, kind, channel, limits, route, language, title, body, proxy, ca_file)
-
-    def _proxy(self, section: Mapping[str, Any], where: str) -> Optional[Secret]:
-        """Read a proxy's address, which may hold a password."""
-        value = section.get("proxy")
-        if "proxy_file" in section:
-            if value is not None:
-                self.problem(join(where, "proxy"), "is given twice, also as proxy_file; keep one")
-                return None
-            value = self.from_file(section["proxy_file"], join(where, "proxy_file"))
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value) if isinstance(value, str) and re.fullmatch(r"[!-~]+", value) else None
-            sound = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
-            _ = parts and parts.port  # raises ValueError where it is no number
-        except ValueError:
-            sound = False
-        if not sound:
-            self.problem(
-                join(where, "proxy"), "must be the address of an HTTP proxy, such as http://proxy.example:3128"
-            )
-        return Secret(value) if sound else None
-
-    def _ca_file(self, section: Mapping[str, Any], where: str) -> Optional[str]:
-        """Read where the certificates of an authority of one's own are."""
-        path = self.text(section, "ca_file", where)
-        if path is not None and not os.path.isabs(path):
-            self.problem(join(where, "ca_file"), "must be an absolute path, of a file with certificates in PEM")
-        return path
-
-    def _rate(
-        self, section: Mapping[str, Any], where: str, default: tuple[tuple[int, float], ...]
-    ) -> tuple[tuple[int, float], ...]:
-        rate = section.get("rate")
-        if rate is None:
-            return default
-        matches = [_RATE.fullmatch(str(item)) for item in rate] if isinstance(rate, list) else [None]
-        limits = tuple((int(m["count"]), float(m["span"] or 1) * _UNITS[m["unit"]]) for m in matches if m is not None)
-        if len(limits) != len(matches):
-            self.problem(f"{where}.rate", "must be a list such as [4/s, 80/min], or [] for none")
-        return limits

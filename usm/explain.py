@@ -65,10 +65,11 @@ def explanation_json(judgement: Judgement) -> dict[str, Any]:
 
 
 def explanation(judgement: Judgement, look: Look) -> str:
-    """Return the event as it was told, then a line for each rule that found nothing."""
+    """Return the event as it was told, the line that silences each finding, and why the other rules found nothing."""
     event = event_of(judgement.facts or {})
     findings = tuple(finding_of(body) for body in judgement.findings)
     lines = [plain_text(Alert(identify(event), event, gravest(findings), findings=findings), look)]
+    lines += [f"  silence: {clean(finding.silence, 300)}" for finding in findings]
     lines += [f"  {rule}: {why_not(reason, facts, look)}" for rule, reason, facts in judgement.verdicts]
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from usm.core.recent import Recent
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
     from datetime import datetime
 
 MOST_RECENT = 20_000  # windows of sources and users that are kept, some 10 MB at the very most
@@ -157,6 +158,13 @@ def judgements(db: sqlite3.Connection, identity: str, start: Optional[int]) -> l
 def latest(db: sqlite3.Connection, most: int) -> list[Judgement]:
     """Return the latest events of which something was found, the newest first."""
     return _read(db, "WHERE found = 1 ORDER BY time DESC, id DESC LIMIT ?", most)
+
+
+def found_since(db: sqlite3.Connection, since: int, until: int) -> Iterator[dict[str, Any]]:
+    """Yield the findings of a span, as `core.alert` writes them."""
+    sql = "SELECT findings FROM judgement WHERE found = 1 AND time >= ? AND time < ? ORDER BY time, id"
+    for (text,) in db.execute(sql, (since, until)):
+        yield from json.loads(text)
 
 
 def _read(db: sqlite3.Connection, which: str, *values: object) -> list[Judgement]:

@@ -76,8 +76,13 @@ class Intake:
         return decode_journal(line, self.stamps.zone) if self.journal else decode_syslog(line, self.stamps)
 
     def sift(self, data: bytes) -> Sifted:
-        """Whole lines → what is worth reading; of the journal only that was asked for in the first place."""
-        return Sifted([line for line in data.split(b"\n") if line], []) if self.journal else sift(data)
+        """Whole lines → what is worth reading; of the journal only that was asked for in the first place.
+
+        In few lines each failure keeps its own time: a login in between may have come of those before it.
+        """
+        if self.journal:
+            return Sifted([line for line in data.split(b"\n") if line], [])
+        return sift(data, fold=len(data) > _BULK)
 
     def take(self, tx: Transaction, line: bytes, watch: Optional[Watch] = None) -> list[Event]:
         """Take in one line; return what it completed, in the order to be told. A failed login only goes through."""
@@ -121,8 +126,7 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
     Raises StoreError; then nothing of the batch happened, and it can be taken in again.
     """
     sifted = intake.sift(batch.data)
-    told: list[Event] = []
-    failed: list[Event] = []
+    taken: list[Event] = []
     found: list[Told] = []
     intake.newest = None
     with store.transaction() as tx:
@@ -134,23 +138,26 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
                     if watch.judge is not None:
                         watch.judge.learn(tx, event)
                     continue
-                (failed if event.kind == model.FAILED and event.service not in SERVICES else told).append(event)
+                taken.append(event)
+        failed = [event for event in taken if event.kind == model.FAILED and event.service not in SERVICES]
         failures = tally(failed, sifted.folds, intake.stamps)
         tx.add_failures(failures)
         asked = any(r.wants_failures for r in watch.routes)
         tx.count("lines", by=batch.data.count(b"\n"))
+        told = [event for event in taken if event.kind != model.FAILED or event.service in SERVICES]
         _count(tx, told)
         failed_times = sum(times for failure in failures for *_, times in failure.who)
         if failed_times:
             tx.count("events", model.FAILED, by=failed_times)
-        told += [event for failure in failures for event in untally(failure)] if asked else []
-        if watch.judge is not None:  # before the logins of the same batch, which may come of them
-            found = watch.judge.failures(tx, failures)
-        told = _tell(tx, told, watch, now)
-        told += _send(tx, found, watch, now)
+        if watch.judge is not None and sifted.folds:
+            found += watch.judge.failures(tx, tally([], sifted.folds, intake.stamps))
+        sent = _tell(tx, taken, watch, now)
+        sent += _send(tx, found, watch, now)
+        if asked:
+            sent += _tell(tx, (e for failure in failures for e in untally(failure)), watch, now, known=True)
         lag = timedelta(0) if intake.newest is None else max(timedelta(0), now - intake.newest)
         tx.checkpoint(source, batch.cursor, now, batch.behind, lag)
-    return told
+    return sent
 
 
 def strangers(store: Store, system: System, before: Look) -> list[Seat]:
@@ -236,19 +243,26 @@ def _put(tx: Transaction, pairing: Pairing) -> list[Event]:
 
 
 def _tell(
-    tx: Transaction, events: Iterable[Event], watch: Watch, now: datetime, silent: Collection[str] = ()
+    tx: Transaction,
+    events: Iterable[Event],
+    watch: Watch,
+    now: datetime,
+    silent: Collection[str] = (),
+    *,
+    known: bool = False,
 ) -> list[Event]:
     """Judge events, record what is no session, and put into the outbox what is told, or would be but for a rule.
 
-    `silent`: the sessions of which the log says nothing.
+    `silent`: the sessions of which the log says nothing. `known`: they are judged already, and only asked for.
     """
     sent: list[Event] = []
     for event in events:
         if event.service in SERVICES:
             tx.add_event(event)
-        told = [Told(event)]
-        if watch.judge is not None:
-            told = watch.judge.judge(tx, event, silent=event.session in silent)
+        failed = event.kind == model.FAILED and event.service not in SERVICES  # told many at once, where asked for
+        told = [Told(event)] if known or not failed else []
+        if watch.judge is not None and not known:
+            told = watch.judge.take(tx, event, silent=event.session in silent)
         sent += _send(tx, told, watch, now)
     return sent
 

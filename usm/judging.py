@@ -10,7 +10,7 @@ from usm.core import model
 from usm.core.alert import finding_json, identify, stored
 from usm.core.incident import grow
 from usm.core.judge import Judged, find, judge
-from usm.core.model import Event, Finding, micros
+from usm.core.model import Event, Failure, Finding, micros
 from usm.core.policy import Policy, network_of
 from usm.core.profile import CREATED, SHELL, SHORT, TARGET
 from usm.core.programs.privilege import SERVICES
@@ -18,7 +18,6 @@ from usm.core.recent import Entry
 from usm.core.rules.case import IDLE, TOLD, Case, Verdict
 from usm.core.rules.login import JUDGES, previous
 from usm.core.rules.others import LOGOUT_JUDGES, PRIVILEGE_JUDGES, is_root_shell
-from usm.core.tally import tally
 from usm.history import Judgement
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from usm.bursts import Found
-    from usm.core.decode import Stamps
-    from usm.core.model import Account, Failure, Place, Session, System
+    from usm.core.model import Account, Place, Session, System
     from usm.core.profile import Profile
     from usm.transaction import Transaction
 
@@ -72,14 +70,12 @@ class Judge:
             return [*self._tell(tx, self._bursts.refused(tx, event)), Told(event)]
         return [Told(event)]
 
-    def take(self, tx: Transaction, event: Event, stamps: Stamps) -> list[Told]:
-        """Judge whatever a line gave, one by one, also failed logins and accounts that were made."""
-        if event.kind == model.ACCOUNT:
-            self.learn(tx, event)
-            return []
+    def take(self, tx: Transaction, event: Event, *, silent: bool = False) -> list[Told]:
+        """Judge whatever a line gave, one after the other, failed logins too; those are not told themselves."""
         if event.kind == model.FAILED and event.service not in SERVICES:
-            return self.failures(tx, tally([event], [], stamps))
-        return self.judge(tx, event)
+            who = ((event.user or "", event.method, event.invalid_user, event.count),)
+            return self.failures(tx, [Failure(event.host, event.service, event.source_ip, event.time, event.time, who)])
+        return self.judge(tx, event, silent=silent)
 
     def failures(self, tx: Transaction, failures: Sequence[Failure]) -> list[Told]:
         """Return what the failed logins of a batch show, together with those before."""
@@ -139,10 +135,9 @@ class Judge:
         return Told(event, judged.findings, learning)
 
     def _elsewhere(self, tx: Transaction, case: Case) -> frozenset[str]:
-        """Return the networks from which the user is on; asked only where there can be as many as matter."""
-        setting, event = self.policy.rules.get("many-sources"), case.event
-        networks = {*case.profile.values("network"), case.network}
-        if setting is None or len(networks) < setting.numbers["sources"]:
+        """Return the networks from which the user is on."""
+        event = case.event
+        if "many-sources" not in self.policy.rules:
             return frozenset()
         return frozenset(map(network_of, tx.sources_of(event.host, event.user or "")))
 
@@ -257,7 +252,7 @@ class Judge:
         verdicts = [[v.rule, v.reason, v.facts] for v in judged.verdicts if v.reason not in (None, *IDLE)]
         # Of a login that is as it should be the session says all.
         plain = event.kind == model.LOGIN and not judged.findings and event.session is not None
-        identity, facts = (None, None) if plain else (identify(event), stored(event))
+        identity, facts = (None, None) if plain else (identify(event, judged.findings), stored(event))
         findings = [finding_json(finding) for finding in judged.findings]
         tx.history.judged(Judgement(identity, event.session, facts, findings, verdicts), micros(event.time))
         for finding in judged.findings:

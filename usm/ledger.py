@@ -11,12 +11,15 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
+from usm.core.alert import event_json
 from usm.core.chain import SEAL, START, Entry, Head, head_of, link
-from usm.core.model import FAILED
+from usm.core.model import FAILED, micros
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from usm.core.model import Event, Finding
 
 _COLUMNS = "seq, time, kind, host, user, source_ip, session, body"
 _HEAD = "head"  # the fact in the store that says where the chain ends
@@ -61,13 +64,20 @@ def head(db: sqlite3.Connection) -> Head:
 def append(db: sqlite3.Connection, before: Head, entries: Iterable[Entry]) -> Head:
     """Append entries, whose numbers follow the head; return the new one."""
     last, rows = before, []
-    for entry in entries:
-        last = Head(entry.seq, link(last.hash, entry))
-        rows.append((*entry, last.hash))
+    for one in entries:
+        last = Head(one.seq, link(last.hash, one))
+        rows.append((*one, last.hash))
     db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     if rows:
         db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (_HEAD, str(last)))
     return last
+
+
+def entry(seq: int, event: Event, findings: Sequence[Finding]) -> Entry:
+    """Return an event as it stands in the record."""
+    found = [{"rule": finding.rule, "severity": finding.severity} for finding in findings]
+    body = json.dumps({**event_json(event), "findings": found}, ensure_ascii=False, separators=(",", ":"))
+    return Entry(seq, micros(event.time), event.kind, event.host, event.user, event.source_ip, event.session, body)
 
 
 def record_failures(db: sqlite3.Connection, most: int) -> int:
@@ -133,17 +143,17 @@ def verify(db: sqlite3.Connection, sent: Iterable[Head] = ()) -> Proof:
     before = _sealed(db)
     first, entries = before.seq + 1, 0
     for row in _rows(db):
-        entry, stored = Entry(*row[:-1]), row[-1]
-        if entry.seq != before.seq + 1:
-            count = entry.seq - before.seq - 1
+        one, stored = Entry(*row[:-1]), row[-1]
+        if one.seq != before.seq + 1:
+            count = one.seq - before.seq - 1
             kind = "missing" if count > 0 else "changed"
-            return Proof(entries, first, before, Fault(kind, before.seq + 1 if count > 0 else entry.seq, str(count)))
-        expected = link(before.hash, entry)
+            return Proof(entries, first, before, Fault(kind, before.seq + 1 if count > 0 else one.seq, str(count)))
+        expected = link(before.hash, one)
         if expected != stored:
-            return Proof(entries, first, before, Fault("changed", entry.seq, entry.kind))
-        if heads.pop(entry.seq, expected) != expected:
-            return Proof(entries, first, before, Fault("replaced", entry.seq))
-        before, entries = Head(entry.seq, expected), entries + 1
+            return Proof(entries, first, before, Fault("changed", one.seq, one.kind))
+        if heads.pop(one.seq, expected) != expected:
+            return Proof(entries, first, before, Fault("replaced", one.seq))
+        before, entries = Head(one.seq, expected), entries + 1
     row = db.execute("SELECT value FROM fact WHERE name = ?", (_HEAD,)).fetchone()
     noted = START if row is None else head_of(row[0])
     if noted is None:

@@ -19,6 +19,7 @@ from usm.core.decode import Stamps
 from usm.core.model import UNOBSERVED, VANISHED
 from usm.core.programs import IDENTIFIERS
 from usm.core.reconcile import first_look
+from usm.daily import summarise
 from usm.deliver import TICK
 from usm.errors import ConfigError, StoreError, UsmError
 from usm.host import identify, local_zone, os_release
@@ -34,6 +35,7 @@ from usm.sources import open_source, source_name
 from usm.sources.locate import choose
 from usm.store import Store
 from usm.system import Presence
+from usm.weekly import Weekly
 from usm.workers import Workers
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ class Monitor:
             os.close(self._lock)
             raise
         self._workers = Workers(clock, jitter)
+        self._weekly = Weekly()
         self._listener: Optional[Listener] = None
         self._note(
             pid=str(os.getpid()),
@@ -132,6 +135,7 @@ class Monitor:
         self._read()
         self._supervisor.stopping()
         log.info("stopping: what comes now is read after the next start")
+        self._weekly.close()
         if self._listener is not None:
             self._listener.close()
         self._workers.stop(self._clock() + _FAREWELL, _LEAVE)
@@ -148,8 +152,8 @@ class Monitor:
             return None
         until = self._started if self._watched is None else self._watched[1]  # what comes after it is judged, late
         lines = self._source.past(until - judge.policy.history)
-        left = (line for line in lines if not self._orders.stopping)
-        return begin(self._store.path, judge, left, self._watch.host, until, journal=self._intake.journal)
+        facts = (self._watch.host, until, lambda: self._orders.stopping)
+        return begin(self._store.path, judge, lines, *facts, journal=self._intake.journal)
 
     def _remark_gap(self) -> None:
         """Tell that nobody watched for a while; while the machine was off nobody had to."""
@@ -261,11 +265,20 @@ class Monitor:
         """What is done once a minute: forget what is old enough, write down what `status` tells."""
         if self._last is not None and (said := self._last.take()) is not None:
             self._note(error=said.text, error_level=said.level, error_time=str(said.time))
+        self._commit(self._summarise)
+        with suppress(StoreError):  # the next minute asks again
+            local = self._clock().astimezone(local_zone())
+            self._weekly.look(self._store, self._config.report, self._config.path, local)
         try:
             prune(self._store, self._clock(), self._config.retention)
         except StoreError as error:
             log.warning("what is older than the retention is not forgotten now: %s", error)
         gc.collect()  # what a reload left; with the thresholds above it would lie about for days
+
+    def _summarise(self, now: datetime) -> list[Event]:
+        if summarise(self._store, self._watch, self._config.summary, now):
+            self._workers.notify()
+        return []
 
     def _note(self, **facts: str) -> None:
         """Write down what `status` tells, now or, where the disk refuses, at the next occasion."""

@@ -16,7 +16,7 @@ from usm.core.alert import event_json, finding_json
 from usm.core.decode import Stamps
 from usm.core.judge import gravest
 from usm.core.message import Alert
-from usm.core.model import INFO, Event
+from usm.core.model import ACCOUNT, INFO, Event
 from usm.core.text import plain_text
 from usm.errors import SourceError
 from usm.ingest import Intake
@@ -89,7 +89,10 @@ def _judged(store: Store, judge: Judge, file: Iterable[bytes], stamps: Stamps) -
                 if number == 1:
                     intake.journal = line.startswith(b"{")
                 for event in intake.take(tx, line.rstrip(b"\n")):
-                    for told in judge.take(tx, event, stamps):
+                    if event.kind == ACCOUNT:
+                        judge.learn(tx, event)
+                        continue
+                    for told in judge.take(tx, event):
                         if told.findings:
                             yield told, event.line or number
                 if number % _ROUND == 0:

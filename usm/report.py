@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-import unicodedata
+import re
 from typing import TYPE_CHECKING, Any, Optional
 
+from usm.columns import lines, table
+from usm.core.alert import message_json
 from usm.core.look import Look, duration
-from usm.core.message import PENDING, STATES, WAITING, Alert, Digest, Trouble
+from usm.core.message import PENDING, STATES, WAITING, Alert, Digest
 from usm.core.tame import clean
 from usm.core.text import title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from datetime import datetime, tzinfo
 
     from usm.core.message import Message
     from usm.core.model import Session
     from usm.outbox import Delivery
     from usm.status import Status
+
+
+_STEERS = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 def session_json(session: Session, zone: tzinfo) -> dict[str, Any]:
@@ -37,9 +42,9 @@ def session_json(session: Session, zone: tzinfo) -> dict[str, Any]:
         "service": session.service,
         "host": session.host,
         "pid": session.leader,
-        "start": _iso(session.start, zone),
-        "end": _iso(end, zone),
-        "until": _iso(session.until, zone),
+        "start": iso(session.start, zone),
+        "end": iso(end, zone),
+        "until": iso(session.until, zone),
         "duration": None if end is None else (end - session.start).total_seconds(),
         "end_reason": session.end_reason,
     }
@@ -57,15 +62,15 @@ def delivery_json(delivery: Delivery, zone: tzinfo) -> dict[str, Any]:
         "channel": delivery.channel,
         "state": delivery.state,
         "attempts": delivery.attempts,
-        "due": _iso(delivery.due, zone),
+        "due": iso(delivery.due, zone),
         "code": delivery.code,
         "detail": delivery.detail,
         "severity": message.severity,
-        "kind": event.kind if event else "digest" if isinstance(message, Digest) else "channel",
+        "kind": event.kind if event else str(message_json(message)["kind"]),
         "events": message.total if isinstance(message, Digest) else event.count if event else 0,
         "user": event.user if event else None,
         "source_ip": event.source_ip if event else None,
-        "time": _iso(_time(message), zone),
+        "time": iso(_time(message), zone),
         "session": event.session if event else None,
     }
 
@@ -74,7 +79,7 @@ def _time(message: Message) -> datetime:
     """Return when what a message tells of began."""
     if isinstance(message, Digest):
         return message.first
-    return message.time if isinstance(message, Trouble) else message.event.time
+    return message.event.time if isinstance(message, Alert) else message.time
 
 
 _NOBODY_TOLD = "channels: none, so nobody is told; add one under `notify:` in the configuration, then: usm reload"
@@ -92,19 +97,19 @@ def status_json(status: Status, zone: tzinfo) -> dict[str, Any]:
         "running": status.running,
         "pid": status.pid,
         "version": status.version,
-        "started": _iso(status.started, zone),
+        "started": iso(status.started, zone),
         "source": status.source,
         "why": status.why,
-        "watched": _iso(status.watched, zone),
+        "watched": iso(status.watched, zone),
         "behind": status.behind,
         "lag": status.lag,
-        "configured": _iso(status.configured, zone),
+        "configured": iso(status.configured, zone),
         "refused": list(status.refused),
         "problem": None
         if status.problem is None
         else {
             "level": status.problem.level,
-            "time": _iso(status.problem.time, zone),
+            "time": iso(status.problem.time, zone),
             "text": status.problem.text,
         },
         "sessions": status.sessions,
@@ -112,10 +117,10 @@ def status_json(status: Status, zone: tzinfo) -> dict[str, Any]:
             {
                 "channel": c.name,
                 "state": c.state,
-                "since": _iso(c.since, zone),
+                "since": iso(c.since, zone),
                 "code": c.code,
                 "detail": c.detail,
-                "queued": _iso(c.queued, zone),
+                "queued": iso(c.queued, zone),
                 "deliveries": dict(c.deliveries),
             }
             for c in status.channels
@@ -132,7 +137,7 @@ def status_table(status: Status, now: datetime, zone: tzinfo, language: str) -> 
             c.state,
             *(str(c.deliveries.get(state, 0)) for state in STATES),
             "-" if c.queued is None else duration((now - c.queued).total_seconds(), language),
-            "-" if c.since is None else _short(c.since, zone),
+            "-" if c.since is None else short(c.since, zone),
             clean(f"{c.code}: {c.detail}" if c.code else "-", 200),
         )
         for c in status.channels
@@ -148,10 +153,10 @@ def _monitor(status: Status, now: datetime, zone: tzinfo, language: str) -> Iter
         yield f"monitor: running{'' if status.pid is None else f' (process {status.pid}{version})'}"
         if status.started is not None:
             age = duration((now - status.started).total_seconds(), language)
-            yield f"since: {_short(status.started, zone)} ({age})"
+            yield f"since: {short(status.started, zone)} ({age})"
     else:
         yield "monitor: not running; start it with: systemctl start user-session-monitor, or: usm start"
-    watched = "never" if status.watched is None else _short(status.watched, zone)
+    watched = "never" if status.watched is None else short(status.watched, zone)
     why = "" if status.why is None else f" ({status.why})"
     yield f"source: {status.source or 'none yet'}{why}, watched until {watched}"
     if status.behind:
@@ -166,24 +171,31 @@ def _monitor(status: Status, now: datetime, zone: tzinfo, language: str) -> Iter
     for problem in status.refused:
         yield f"configuration refused, the one before is in use: {clean(problem, 300)}"
     if status.problem is not None:
-        yield f"last {status.problem.level}: {_short(status.problem.time, zone)} {clean(status.problem.text, 300)}"
+        yield f"last {status.problem.level}: {short(status.problem.time, zone)} {clean(status.problem.text, 300)}"
 
 
 def sessions_table(sessions: Iterable[Session], now: datetime, zone: tzinfo, language: str) -> str:
     """Who is on (or was), since when, from where, and how they left."""
-    rows = [
+    return "\n".join(session_lines(sessions, now, zone, language))
+
+
+def session_lines(
+    sessions: Iterable[Session], now: datetime, zone: tzinfo, language: str, width: Optional[int] = None
+) -> Iterator[str]:
+    """Yield the same line by line, however many there are, no wider than `width`."""
+    rows = (
         (
             clean(s.user),
-            s.source_ip or s.tty or "-",
-            s.method or s.service,
-            _short(s.start, zone),
+            clean(s.source_ip or s.tty or "-"),
+            clean(s.method or s.service),
+            short(s.start, zone),
             duration(((s.end or now) - s.start).total_seconds(), language),
             s.end_reason or "open",
             clean(s.person or s.comment or s.key or "-", 60),
         )
         for s in sessions
-    ]
-    return table(("USER", "FROM", "METHOD", "SINCE", "FOR", "END", "KEY"), rows)
+    )
+    return lines(("USER", "FROM", "METHOD", "SINCE", "FOR", "END", "KEY"), rows, width)
 
 
 def outbox_table(deliveries: Iterable[Delivery], zone: tzinfo, language: str) -> str:
@@ -195,9 +207,9 @@ def outbox_table(deliveries: Iterable[Delivery], zone: tzinfo, language: str) ->
             d.state,
             d.channel,
             _headline(d.message, look),
-            _short(_time(d.message), zone),
+            short(_time(d.message), zone),
             str(d.attempts),
-            _short(d.due, zone) if d.state in (PENDING, WAITING) else "-",
+            short(d.due, zone) if d.state in (PENDING, WAITING) else "-",
             clean(": ".join(part for part in (d.code, d.detail) if part) or "-", 200),
         )
         for d in deliveries
@@ -210,28 +222,20 @@ def _headline(message: Message, look: Look) -> str:
     return title(message, look) + name
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of the width that the terminal shows, where a Chinese character takes two cells."""
-    widths = [max(_cells(cell) for cell in column) for column in zip(head, *rows)]
-    lines = [
-        "  ".join(cell + " " * (width - _cells(cell)) for cell, width in zip(row, widths)).rstrip()
-        for row in (head, *rows)
-    ]
-    return "\n".join(lines)
-
-
 def json_lines(objects: Iterable[dict[str, Any]]) -> str:
-    """One object a line, names as they are."""
-    return "\n".join(json.dumps(o, ensure_ascii=False) for o in objects)
+    """One object a line, names as they are; what would steer a terminal is escaped, which means the same."""
+    return "\n".join(_STEERS.sub(_escaped, json.dumps(o, ensure_ascii=False)) for o in objects)
 
 
-def _cells(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
-def _iso(time: Optional[datetime], zone: tzinfo) -> Optional[str]:
+def iso(time: Optional[datetime], zone: tzinfo) -> Optional[str]:
+    """ISO 8601 with the local offset."""
     return None if time is None else time.astimezone(zone).isoformat()
 
 
-def _short(time: datetime, zone: tzinfo) -> str:
+def short(time: datetime, zone: tzinfo) -> str:
+    """As people read it."""
     return time.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")

@@ -57,9 +57,10 @@ def _match(settings: Settings, item: Any, where: str) -> Match:  # noqa: ANN401 
             return Match(kinds=(item,))
         if item in SEVERITIES:
             return Match(severities=(item,))
-        settings.problem(
-            where, f"holds a word that is neither a kind nor a severity{nearest(item, (*TOLD, *SEVERITIES))}"
-        )
+        if item in RULES:
+            return Match(rules=(item,))
+        known = (*TOLD, *SEVERITIES, *RULES)
+        settings.problem(where, f"holds a word that is no kind, no severity and no rule{nearest(item, known)}")
         return Match()
     if not isinstance(item, dict) or not item:
         settings.problem(where, f"must hold conditions ({', '.join(_CONDITIONS)}), or a list of them")
@@ -74,8 +75,15 @@ def _match(settings: Settings, item: Any, where: str) -> Match:  # noqa: ANN401 
         settings.words(item, "host", where),
         settings.words(item, "key", where),
         hours_of(settings, item, "hours", where),
-        settings.words(item, "rule", where, tuple(RULES)),
+        _rules(settings, item, where),
     )
+
+
+def _rules(settings: Settings, item: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Read ids of rules: a list, or words with spaces between, in which no chat sees markup."""
+    value = item.get("rule")
+    listed = {**item, "rule": value.split()} if isinstance(value, str) and value.split() else item
+    return settings.words(listed, "rule", where, tuple(RULES))
 
 
 def sources(settings: Settings, item: Mapping[str, Any], key: str, where: str) -> tuple[Optional[Network], ...]:

@@ -94,15 +94,18 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX judgement_event ON judgement (event) WHERE event IS NOT NULL;
     CREATE INDEX judgement_session ON judgement (session) WHERE found = 1 AND session IS NOT NULL;
     CREATE INDEX session_user ON session (host, user) WHERE "end" IS NULL;
-    """,
-    """
     CREATE TABLE record (
         seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, host TEXT NOT NULL, user TEXT,
         source_ip TEXT, session TEXT, body TEXT NOT NULL, hash BLOB NOT NULL);
-    CREATE INDEX record_time ON record (time);
+    CREATE INDEX record_time ON record (time, kind, user, source_ip);
     CREATE INDEX record_user ON record (user, time) WHERE user IS NOT NULL;
     CREATE INDEX record_source ON record (source_ip, time) WHERE source_ip IS NOT NULL;
     ALTER TABLE failure ADD COLUMN recorded INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX failure_unrecorded ON failure (time) WHERE recorded = 0;
+    CREATE INDEX session_name ON session (user, start);
+    CREATE INDEX session_source ON session (source_ip, start) WHERE source_ip IS NOT NULL;
+    CREATE INDEX session_span ON session (
+        (coalesce(until, "end") - start > 3600000000) + (coalesce(until, "end") - start > 86400000000),
+        start, coalesce(until, "end")) WHERE "end" IS NOT NULL;
     """,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from usm import wtmp
@@ -21,26 +22,47 @@ from usm.ingest import Intake
 from usm.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime, tzinfo
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import tzinfo
 
     from usm.core.model import Host
     from usm.judging import Judge
 
 log = logging.getLogger(__name__)
 SEEDED = "seeded"  # the fact in the store that says that it was done, and when
+_OLDEST = datetime(2000, 1, 1, tzinfo=timezone.utc)  # before it a clock was not set
 _ROUND = 20_000  # lines between two writes to the store in memory
 
 
+class _StoppedError(Exception):
+    """The monitor is to end."""
+
+
+def _until(lines: Iterable[bytes], stopping: Callable[[], bool]) -> Iterator[bytes]:
+    for line in lines:
+        if stopping():
+            raise _StoppedError
+        yield line
+
+
 def begin(
-    path: str, judge: Judge, lines: Iterable[bytes], host: Host, now: datetime, *, journal: bool
+    path: str,
+    judge: Judge,
+    lines: Iterable[bytes],
+    host: Host,
+    now: datetime,
+    stopping: Callable[[], bool],
+    *,
+    journal: bool,
 ) -> threading.Thread:
-    """Learn in a thread of its own, which ends with the process: then it is done at the next start."""
+    """Learn in a thread of its own; where `stopping` comes first, nothing is, and it is done at the next start."""
 
     def work() -> None:
         try:
-            count = seed(path, judge, lines, host, judge.zone, now, journal=journal)
+            count = seed(path, judge, _until(lines, stopping), host, judge.zone, now, journal=journal)
             log.info("learned what is usual from %d events of the past", count)
+        except _StoppedError:
+            log.info("what is usual is learned at the next start")
         except StoreError as error:
             log.warning("%s; what is usual is learned at the next start", error)
 
@@ -63,11 +85,11 @@ def seed(
     try:
         older = [login_event(session) for session in store.sessions(everything=True) if session.start < first]
         first = min((event.time for event in older), default=first)
-        older += [event for event in _of_wtmp(host) if event.time < first]
+        older += [event for event in _of_wtmp(host) if _OLDEST < event.time < first]
         with memory.transaction() as tx:
             for event in older:
                 judge.learn(tx, event)
-        first = min((event.time for event in older), default=first)
+        first = max(min((event.time for event in older), default=first), now - judge.policy.history)
         with memory.reading() as db:
             found = known(db)
         with store.writing() as db:

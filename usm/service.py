@@ -17,6 +17,7 @@ from usm.core.route import Route
 from usm.errors import ConfigError, ServiceError
 from usm.instance import running
 from usm.monitor import Monitor
+from usm.notify import Notify
 from usm.orders import Orders
 from usm.store import Store
 from usm.supervisor import Supervisor
@@ -52,7 +53,7 @@ def run(path: Optional[str], clock: Callable[[], datetime], hint: str, *, verbos
 
 def printing(loaded: config.Config) -> config.Config:
     """Return a configuration in which the terminal is a channel where there is no other."""
-    console = config.Notify("console", "console", Console(), (), Route("console"))
+    console = Notify("console", "console", Console(), (), Route("console"))
     return dataclasses.replace(loaded, notify=loaded.notify or (console,))
 
 

@@ -122,9 +122,11 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for questions; what SQLite refuses becomes a StoreError."""
-        with self._errors():
+        """Give the connection for questions; what SQLite refuses becomes a StoreError, and nothing else does."""
+        try:
             yield self._db
+        except sqlite3.Error as error:  # not an OSError: that is of whoever asks, such as a pipe that was closed
+            raise StoreError(f"state file {self.path}: {error}; {_remedy(error)}") from error
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from usm import ledger
 from usm.core import model
-from usm.core.alert import dump, event_json
-from usm.core.chain import Entry
-from usm.core.message import SUPPRESSED, WAITING, Alert
+from usm.core.alert import counted_as, dump
+from usm.core.message import SUPPRESSED, WAITING
 from usm.core.model import Session, micros
 from usm.history import History
 
@@ -67,19 +66,6 @@ def session_of(row: tuple[Any, ...]) -> Session:
 def _row(s: Session) -> tuple[Any, ...]:
     end, until, hinted = (None if time is None else micros(time) for time in (s.end, s.until, s.hinted))
     return (number(s.id), *s[1:10], micros(s.start), end, s.end_reason, until, *s[14:21], hinted)
-
-
-def _entry(seq: int, event: Event, findings: Sequence[Finding]) -> Entry:
-    """Return an event as it stands in the record."""
-    found = [{"rule": finding.rule, "severity": finding.severity} for finding in findings]
-    body = json.dumps({**event_json(event), "findings": found}, ensure_ascii=False, separators=(",", ":"))
-    return Entry(seq, micros(event.time), event.kind, event.host, event.user, event.source_ip, event.session, body)
-
-
-def _rule(alert: Alert) -> str:
-    """Return what an alert is counted as: its gravest finding's rule, or the kind of the event."""
-    found = [finding.rule for finding in alert.findings if finding.severity == alert.severity]
-    return found[0] if found else alert.event.kind
 
 
 def count(db: sqlite3.Connection, name: str, *labels: str, by: int = 1) -> None:
@@ -202,6 +188,16 @@ class Transaction:
         self._remember(session, session if session.end is None else None)
         self._changed[session.id] = session
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for questions within; what was put into the transaction is written down first."""
+        self.flush()
+        return self._db
+
+    def note(self, name: str, value: str) -> None:
+        """Write down a fact."""
+        self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+
     def record(self, event: Event, findings: Sequence[Finding] = ()) -> None:
         """Append an event to the record."""
         self._record.append((event, findings))
@@ -239,8 +235,7 @@ class Transaction:
             "VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?, ?)",
             [(body, s.channel, s.state, self._due(s, micros(now)), s.urgent, s.group, s.reason, queued) for s in slots],
         )
-        rule = _rule(message) if isinstance(message, Alert) else "trouble"
-        self.count("alerts", rule, message.severity)
+        self.count("alerts", counted_as(message), message.severity)
         for slot in slots:
             if slot.state == SUPPRESSED:
                 self.count("deliveries", slot.channel, SUPPRESSED)
@@ -287,7 +282,7 @@ class Transaction:
         self._flush_sessions()
         if self._record:
             before = ledger.head(self._db)
-            entries = (_entry(before.seq + n, *one) for n, one in enumerate(self._record, 1))
+            entries = (ledger.entry(before.seq + n, *one) for n, one in enumerate(self._record, 1))
             ledger.append(self._db, before, entries)
             self._record.clear()
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from usm.notify import Notify
+
 log = logging.getLogger(__name__)
 OK, FAILED, USAGE, CONFIGURATION = 0, 1, 2, 78
 _FEISHU_HINT = """To tell a Feishu group, put this into {path}:
@@ -141,7 +143,7 @@ def check_all(options: argparse.Namespace) -> int:
     return FAILED if any(level == FAIL for level, _ in findings) else OK
 
 
-def _online(n: config.Notify, language: str) -> Finding:
+def _online(n: Notify, language: str) -> Finding:
     """Find out whether a channel's service is there, without sending anything."""
     request = whereto(outlet(n, language), identify(), now())
     try:

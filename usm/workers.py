@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from usm.config import Config, Notify
+    from usm.config import Config
     from usm.core.model import Host
+    from usm.notify import Notify
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from usm.core.look import Look
-from usm.core.message import Alert, Digest, Message, Top, Trouble
+from usm.core.message import Alert, Digest, Message, Summary, Top, Trouble
 from usm.core.model import (
     CLOSED,
     CRITICAL,
@@ -79,6 +79,20 @@ MESSAGES: dict[str, Message] = {
     "judged": Alert("7777777777777777", EVENT, NOTICE, "192.0.2.10", findings=(NEW,), learning=NOW + timedelta(days=7)),
     "finding": Alert("8888888888888888", ATTACK, NOTICE, "192.0.2.10", findings=(GUESSED,)),
     "digest": DIGEST,
+    "summary": Summary(
+        "summary-1",
+        INFO,
+        "web01",
+        "192.0.2.10",
+        NOW - timedelta(days=1),
+        NOW,
+        ((LOGIN, 12), (FAILED, 3456)),
+        (("new-key", 2), ("root", 1)),
+        3,
+        1,
+        0,
+        "1234:" + "ab" * 32,
+    ),
     "fault": FAULT,
     "mended": FAULT._replace(id="feishu-2-mended", severity=NOTICE, mended=True),
 }

@@ -185,6 +185,7 @@ def test_a_cloud_event() -> None:
         "judged": "usm.session.start",
         "finding": "usm.finding",
         "digest": "usm.digest",
+        "summary": "usm.summary",
         "fault": "usm.channel",
         "mended": "usm.channel",
     }

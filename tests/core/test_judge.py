@@ -242,8 +242,8 @@ def test_the_line_can_be_copied_from_a_chat(user: str, tame: Callable[[str], str
     shown = dict(facts(Alert("a" * 16, event, NOTICE, findings=(finding,)), Look("en", CST), tame=tame))[
         "If it was you"
     ]
-    if tame is flat and "_" in user:  # markup becomes something else: where it can be copied is said
-        assert shown == f"this shows the line to put below `silence:`: usm explain {'a' * 16}"
+    if "_" in user:  # some chats take it for markup: where it can be copied is said
+        assert shown == f"this shows the line that silences it: usm explain {'a' * 16}"
         return
     policy = silence(shown.partition("configuration: ")[2])
     assert isinstance(found("root", event, policy), Verdict)

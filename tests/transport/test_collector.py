@@ -95,7 +95,19 @@ def test_records_arrive_one_by_one(ca_file: str, protocol: str) -> None:
             assert send(transport, siem, name) == Sent()
         got = siem.wait_for(len(MESSAGES))
         transport.close()
-    kinds = ["login", "logout", "failed", "privilege", "login", "login", "finding", "digest", "channel", "channel"]
+    kinds = [
+        "login",
+        "logout",
+        "failed",
+        "privilege",
+        "login",
+        "login",
+        "finding",
+        "digest",
+        "summary",
+        "channel",
+        "channel",
+    ]
     assert [message.kind for message in got] == kinds
     assert siem.errors == []
 

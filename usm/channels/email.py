@@ -9,6 +9,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar, Optional
 
 from usm.channels.answers import OK, Answer, Row, fault, is_loopback, json_object, judge
@@ -75,6 +76,23 @@ class Email:
         mail["X-Auto-Response-Suppress"] = "All"
         rows = (title(message, look, tame=inert), "", *lines(message, look, tame=inert))
         mail.set_content(cut("\n".join(rows), _LARGEST) + "\n", charset="utf-8")
+        return self._sent(mail)
+
+    def page(self, subject: str, text: str, name: str, page: str, now: datetime) -> Mail:
+        """Return a mail with an HTML page attached; `name` is the page's file name."""
+        mail = EmailMessage(policy=SMTP)
+        mail["From"] = Address("user-session-monitor", addr_spec=self.sender)
+        mail["To"] = [Address(addr_spec=address) for address in self._recipients()]
+        mail["Subject"] = clean(subject)
+        mail["Date"] = format_datetime(now)
+        identity = blake2b(page.encode("utf-8", "replace"), digest_size=8).hexdigest()
+        mail["Message-ID"] = f"<report-{identity}@{self.sender.rpartition('@')[2]}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(text + "\n", charset="utf-8")
+        mail.add_attachment(page, subtype="html", filename=name)
+        return self._sent(mail)
+
+    def _sent(self, mail: EmailMessage) -> Mail:
         port = PORTS[self.security] if self.smtp_port is None else self.smtp_port
         return Mail(
             self.smtp_host,

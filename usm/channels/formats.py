@@ -12,7 +12,7 @@ from urllib.parse import quote
 import usm
 from usm.core import model
 from usm.core.alert import message_json
-from usm.core.message import Alert, Digest
+from usm.core.message import Alert, Digest, Summary
 from usm.core.phrasing import sentence
 from usm.core.text import title
 
@@ -100,6 +100,9 @@ def ecs(message: Message, look: Look) -> dict[str, Any]:
         document["event"].update(category=["authentication"], type=["info"], outcome="unknown")
         document["labels"].update(events=str(message.total), abnormal=str(message.abnormal))
         document["related"] = {"user": names, "ip": [ip for ip, _ in message.sources.named if ip]}
+    elif isinstance(message, Summary):
+        document["event"].update(category=["authentication"], type=["info"])
+        document["labels"].update(head=message.head, open=str(message.on))
     else:
         document["event"].update(kind="alert", category=["configuration"], type=["info"], reason=message.detail)
         document["labels"].update(channel=message.channel, code=message.code, mended=str(message.mended).lower())
@@ -134,7 +137,9 @@ def _ecs_event(document: dict[str, Any], alert: Alert, look: Look) -> None:
     document["labels"].update(count=str(event.count), test=str(alert.test).lower())
     if alert.findings:
         document["rule"] = {"id": [finding.rule for finding in alert.findings]}
-        document["event"].update(kind="alert", reason="; ".join(sentence(finding, look) for finding in alert.findings))
+        said = "; ".join(sentence(finding, look) for finding in alert.findings)
+        document["event"].update(kind="alert", reason=event.end_reason or said)
+        document["labels"].update(findings=said)
 
 
 def ocsf(message: Message, look: Look) -> dict[str, Any]:

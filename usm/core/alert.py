@@ -8,10 +8,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Optional
 
 from usm.core import model
-from usm.core.message import Alert, Digest, Top, Trouble
+from usm.core.message import Alert, Digest, Summary, Top, Trouble
 from usm.core.model import Event, Evidence, Finding, Host
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from usm.core.message import Message
 
 _TIMES = ("time", "start", "until")
@@ -53,7 +55,8 @@ def alert_for(
     Failed logins are told to channels that ask for them, many at once (`route`). `findings`: None where nobody judged:
     then only an abnormal end is a warning. `late`: it happened while nobody watched.
     """
-    if event.kind == model.PRIVILEGE and event.tty is None and all(f.severity == model.INFO for f in findings or ()):
+    grave = any(finding.severity != model.INFO for finding in findings or ())
+    if event.kind == model.PRIVILEGE and event.tty is None and not grave:
         return None
     if findings is not None:
         severity = max((finding.severity for finding in findings), key=model.SEVERITIES.index, default=model.INFO)
@@ -61,12 +64,19 @@ def alert_for(
         abnormal = event.kind == model.LOGOUT and event.end_reason not in model.NORMAL_ENDS
         severity = model.WARNING if abnormal else model.INFO
     address = host.addresses[0] if host.addresses else None
-    return Alert(identify(event), event, severity, address, late=late, findings=findings or (), learning=learning)
+    return Alert(
+        identify(event, findings or ()), event, severity, address, late=late, findings=findings or (), learning=learning
+    )
 
 
-def identify(event: Event) -> str:
-    """Return the id of an event: 16 hexadecimal digits, the same for the same facts."""
+def identify(event: Event, findings: Sequence[Finding] = ()) -> str:
+    """Return the id of an event: 16 hexadecimal digits, the same for the same facts.
+
+    Of what was found by itself, the rules belong to the facts: two may find something of the same.
+    """
     facts = json.dumps(event_json(event), sort_keys=True)
+    if event.kind == model.FINDING:
+        facts += " ".join(finding.rule for finding in findings)
     return blake2b(facts.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
 
 
@@ -102,12 +112,22 @@ def message_json(message: Message) -> dict[str, Any]:
     if isinstance(message, Digest):
         tops = {name: _top_json(getattr(message, name)) for name in ("users", "sources", "hosts")}
         return {"kind": "digest", **body, "kinds": dict(message.kinds), **tops}
+    if isinstance(message, Summary):
+        return {"kind": "summary", **body, "kinds": dict(message.kinds), "found": dict(message.found)}
     return {"kind": "channel", **body}
 
 
 def _top_json(top: Top) -> dict[str, Any]:
     named = [{"value": name, "count": count} for name, count in top.named]
     return {"named": named, "others": top.others, "rest": top.rest}
+
+
+def counted_as(message: Message) -> str:
+    """Return the label under which a message is counted: its gravest finding's rule, or what it is about."""
+    if not isinstance(message, Alert):
+        return type(message).__name__.lower()
+    found = [finding.rule for finding in message.findings if finding.severity == message.severity]
+    return found[0] if found else message.event.kind
 
 
 def dump(message: Message) -> str:
@@ -137,6 +157,10 @@ def load(text: str) -> Message:
         return Alert(**_timed({**body, "event": event_of(body["event"]), "findings": findings}, ("learning",)))
     if "channel" in body:
         return Trouble(**_timed(body, ("time",)))
+    if "head" in body:
+        return Summary(
+            **{**_timed(body, ("since", "time")), "kinds": _pairs(body["kinds"]), "found": _pairs(body["found"])}
+        )
     tops = {name: Top(_pairs(body[name][0]), *body[name][1:]) for name in ("users", "sources", "hosts")}
     return Digest(**{**_timed(body, ("first", "last")), "kinds": _pairs(body["kinds"]), **tops})
 

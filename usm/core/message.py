@@ -83,7 +83,27 @@ class Trouble(NamedTuple):
     mended: bool = False
 
 
-Message = Union[Alert, Digest, Trouble]
+class Summary(NamedTuple):
+    """What happened between `since` and `time`: events by kind, findings by rule, who is on, what is not delivered.
+
+    `head`: where the record ends, as `core.chain` writes it.
+    """
+
+    id: str
+    severity: str
+    host: str
+    address: Optional[str]
+    since: datetime
+    time: datetime
+    kinds: tuple[tuple[str, int], ...]
+    found: tuple[tuple[str, int], ...]
+    on: int
+    waiting: int
+    dead: int
+    head: str
+
+
+Message = Union[Alert, Digest, Trouble, Summary]
 
 
 class Post(NamedTuple):

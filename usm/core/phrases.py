@@ -9,6 +9,7 @@ from usm.core.rules import case
 
 TIMES = frozenset(("last", "created", "since", "time"))
 SPANS = frozenset(("lasts", "most"))
+LISTS = frozenset(("names", "users", "networks", "examples"))
 NAMES = {
     "zh": {
         "new-user": "用户首次登录",
@@ -21,7 +22,7 @@ NAMES = {
         "young-account": "新建账号登录",
         "dormant": "休眠账号登录",
         "off-hours": "非工作时间登录",
-        "impossible-travel": "不可能的行程",
+        "impossible-travel": "异地登录（行程不可能）",
         "success-after-failures": "多次失败后登录成功",
         "slow-guessing": "疑似慢速猜解后登录成功",
         "many-sources": "多个来源同时在线",
@@ -29,7 +30,7 @@ NAMES = {
         "forwarded": "经本机转发的登录",
         "failed-source": "同一来源大量登录失败",
         "failed-user": "同一用户大量登录失败",
-        "enumeration": "猜测用户名",
+        "enumeration": "用户名枚举",
         "spraying": "密码喷洒",
         "abnormal-end": "会话异常结束",
         "ended-unobserved": "会话在监控未运行期间结束",
@@ -86,7 +87,7 @@ FOUND = {
         "new-key": "该用户此前 {logins} 次登录从未使用此密钥",
         "new-method": "该用户此前 {logins} 次登录从未使用 {value}",
         "unusual-service": "该用户此前 {logins} 次登录从未经由 {value}",
-        "root": "root 从非常用来源直接登录",
+        "root": "来源不是 root 常用的来源",
         "service-account": "UID {uid}、shell {shell} 的账号通常不供人登录",
         "young-account": "账号创建于 {created}",
         "dormant": "上次登录是 {days} 天前（{last}）",
@@ -101,7 +102,7 @@ FOUND = {
         "failed-user": "自 {since} 起失败 {count} 次，来自 {sources} 个来源（如 {examples}）",
         "enumeration": "自 {since} 起尝试了许多不存在的用户（如 {users}），失败 {count} 次，来源：{names}",
         "spraying": "自 {since} 起对多个用户（{users}）逐个尝试，失败 {count} 次，来源：{names}",
-        "abnormal-end": "会话没有正常退出",
+        "abnormal-end": "没有正常的登出记录",
         "ended-unobserved": "会话结束时监控没有运行，无法确定时间和原因",
         "too-long": "会话已持续 {lasts}，上限 {most}",
         "idle": "终端已有 {lasts} 没有输入，上限 {most}",
@@ -162,7 +163,7 @@ WHY_NOT = {
         case.USUAL: "属于常态：{value} 见过 {count} 次，最近 {last}",
         case.BELOW: "未达到阈值（{detail}）",
         case.ALLOWED: "在允许范围内",
-        case.TOLD: "会话进行中已经告警",
+        case.TOLD: "已经告警过，不再重复",
     },
     "en": {
         case.OFF: "the rule is off",
@@ -174,7 +175,7 @@ WHY_NOT = {
         case.USUAL: "usual: {value} was seen ×{count}, last at {last}",
         case.BELOW: "below the threshold ({detail})",
         case.ALLOWED: "allowed",
-        case.TOLD: "was told while the session lasted",
+        case.TOLD: "was told already",
     },
 }
 EDITED = {  # what a source noticed of its log

@@ -72,7 +72,7 @@ class Profile:
         if old is None:
             known[value] = Seen(time, time, count)
             if len(known) > MOST:
-                oldest = next(iter(known))
+                oldest = min(known, key=lambda one: known[one].last)
                 del known[oldest]
                 self.changed.discard((fact, oldest))
                 self.gone.add((fact, oldest))

@@ -86,12 +86,14 @@ def _form(stamp: bytes) -> bytes:
     return re.sub(rb"\d", rb"\\d", priority) + end + bare
 
 
-def sift(data: bytes) -> Sifted:
-    """Whole lines → what is worth reading, every such line once, folded or not."""
+def sift(data: bytes, *, fold: bool = True) -> Sifted:
+    """Whole lines → what is worth reading, every such line once; with `fold`, failures that are alike together."""
     shape = _shape(data)
     if shape is None:
         return Sifted([line for line in data.split(b"\n") if line], [])
     found = _expression(shape[0], shape[1], ietf=shape[2]).findall(b"\n" + data)
+    if not fold:
+        return Sifted([line or other for line, _, other in found], [])
     failures = [(line, key) for line, key, _ in found if key]
     lines = [line or other for line, key, other in found if not key] if len(failures) < len(found) else []
     return Sifted(lines, _fold(failures) if failures else [])

@@ -15,7 +15,8 @@ _UNSAFE = re.compile(
 )
 _TAGS = str.maketrans("<>", "\uff1c\uff1e")
 # What opens markup within a line of Markdown; the dialects of chat services do not say whether they know an escape.
-_TWINS = str.maketrans({char: chr(ord(char) + 0xFEE0) for char in "\\`*_[]#|~"})
+MARKUP = frozenset("\\`*_[]#|~")
+_TWINS = str.maketrans({char: chr(ord(char) + 0xFEE0) for char in MARKUP})
 # Places in a link, a mention or an entity that fall apart when a zero-width space follows. The dots are all those that
 # clients and IDNA take for one; a digit beside it counts, since 163.com is a link too.
 _JOINT = re.compile(r":(?=//)|@|&(?=#?\w)|(?<=\w)(?=[.\u3002\uff0e\uff61]\w)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core import model
 from usm.core.look import Look, duration, when
-from usm.core.message import Alert, Digest, Trouble
+from usm.core.message import Alert, Digest, Summary, Trouble
 from usm.core.phrases import NAMES
 from usm.core.phrasing import rows_of, sentence
 from usm.core.tame import clean, cut
@@ -70,6 +70,8 @@ def unknown_facts(template: str) -> list[str]:
 
 def tone(message: Message) -> str:
     """Return what decides a message's colour: `critical` or `warning`, else what kind of message it is."""
+    if isinstance(message, Summary):
+        return DIGEST
     if isinstance(message, Trouble):
         return MENDED if message.mended else TROUBLE
     if message.severity in (model.CRITICAL, model.WARNING):
@@ -85,6 +87,8 @@ def title(message: Message, look: Look, *, tame: Tame = str) -> str:
     words = WORDS[look.language]
     if isinstance(message, Digest):
         return words["digest"].format(message.total)
+    if isinstance(message, Summary):
+        return words["summary"].format(when(message.time, look.zone)[:10])
     if isinstance(message, Trouble):
         return words["mended" if message.mended else "trouble"].format(tame(clean(message.channel)))
     text = _title(message, look.language)
@@ -98,6 +102,8 @@ def facts(message: Message, look: Look, *, tame: Tame = str) -> Rows:
     words = WORDS[look.language]
     if isinstance(message, Digest):
         rows = _of_digest(message, look, tame)
+    elif isinstance(message, Summary):
+        rows = _of_summary(message, look)
     elif isinstance(message, Trouble):
         rows = _of_trouble(message, look)
     else:
@@ -209,6 +215,24 @@ def _of_digest(digest: Digest, look: Look, tame: Tame) -> Iterable[tuple[str, Op
         ("sources", shown(digest.sources, words["nowhere"], lambda ip: _source(ip, tame))),
         ("servers", shown(digest.hosts, words["unknown"], clean) if several else None),
         ("more", words["look here"]),
+    )
+
+
+def _of_summary(summary: Summary, look: Look) -> Iterable[tuple[str, Optional[str]]]:
+    words, language = WORDS[look.language], look.language
+    kinds = ", ".join(words["times"].format(KINDS[language][kind], n) for kind, n in summary.kinds)
+    found = ", ".join(words["times"].format(NAMES[language].get(rule, rule), n) for rule, n in summary.found)
+    waiting = words["undelivered"].format(summary.waiting, summary.dead) if summary.waiting or summary.dead else None
+    return (
+        ("server", clean(summary.host)),
+        ("server address", _cleaned(summary.address)),
+        ("span", words["range"].format(when(summary.since, look.zone), when(summary.time, look.zone))),
+        ("kinds", kinds or words["nothing"]),
+        ("abnormal ones", found or words["nothing"]),
+        ("on", str(summary.on)),
+        ("messages", waiting),
+        ("head", summary.head),
+        ("more", words["verify"]),
     )
 
 

@@ -60,7 +60,7 @@ class FileSource:
         while True:
             self._trail.look()
             batch = self._take()
-            if batch is not None:
+            if batch is not None or self._trail.alarms:
                 return batch
             if not self._watcher.wait(deadline):
                 if self._trail.missing:  # not in the moment between the two halves of a rotation

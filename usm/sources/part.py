@@ -97,6 +97,11 @@ class Part:
             self.skip = not whole and len(tail) == MAX_LINE
             self._place(size if self.skip else size - len(tail) + whole, self.reader.head())
 
+    def step_to(self, offset: int) -> None:
+        """Go on at a place."""
+        if self.reader is not None:
+            self._place(offset, self.reader.head())
+
     def lines(self, reader: Reader, limit: Optional[int]) -> bytes:
         """Return the next whole lines before the offset `limit`, and step behind them."""
         while True:

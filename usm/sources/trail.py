@@ -17,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from usm.sources.edited import place_in
 from usm.sources.part import Part
 from usm.sources.rotated import TRIES, Generation, MovedError, Plain, Reader, generations, open_log
 
@@ -188,9 +189,20 @@ class Trail:
             added.append(part)
             if generation == current:
                 twins.append(part)
+                self._go_on(part, reader)
             else:
                 part.note()
         return added
+
+    def _go_on(self, part: Part, reader: Reader) -> None:
+        """Step behind what is known of a file that took the place of the one that was read, with lines changed."""
+        before = self.parts[-1] if self.parts else None
+        if before is None or not isinstance(before.reader, Plain) or not isinstance(reader, Plain):
+            return
+        place = place_in(before.reader, before.offset, reader)
+        if place is not None:
+            part.step_to(place)
+            self.alarms.append(("replaced", self.path))
 
     def _open(self, generation: Generation) -> Optional[Reader]:
         try:

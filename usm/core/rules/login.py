@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from usm.core.model import WARNING, Evidence
 from usm.core.profile import ADDRESS, ASN, COUNTRY, CREATED, KEY, LOGIN, METHOD, NETWORK, SERVICE
-from usm.core.rules.case import ALLOWED, BELOW, EVIDENCE, NO_HISTORY, NOT_CONCERNED, UNSET, USUAL, Case, Verdict
+from usm.core.rules.case import ALLOWED, BELOW, EVIDENCE, KNOWN, NO_HISTORY, NOT_CONCERNED, UNSET, USUAL, Case, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +23,8 @@ _NO_SHELLS = ("nologin", "false", "sync", "halt", "shutdown")
 
 
 def _new_user(case: Case) -> Verdict:
-    seen = case.profile.seen(LOGIN)
-    return Verdict("new-user", None) if seen is None else case.known("new-user", LOGIN, "") or Verdict("new-user", None)
+    seen, user = case.profile.seen(LOGIN), case.event.user or ""
+    return Verdict("new-user", None if seen is None else KNOWN, {} if seen is None else case.shown(user, seen))
 
 
 def _new_source(case: Case) -> Verdict:
@@ -85,7 +85,8 @@ def _dormant(case: Case) -> Verdict:
         return Verdict(rule, NO_HISTORY, {"count": "0"})
     facts = case.shown("", seen)
     days = str((case.time - seen.last) // 86_400_000_000)
-    return Verdict(rule, BELOW if seen.last >= case.since("after") else None, {**facts, "days": days})
+    facts = {"last": facts["last"], "days": days, "limit": f"{case.numbers['after'] / 86400:g}"}
+    return Verdict(rule, BELOW if seen.last >= case.since("after") else None, facts)
 
 
 def _off_hours(case: Case) -> Verdict:
