@@ -352,10 +352,10 @@ def test_a_second_monitor_with_the_same_state_is_refused(tmp_path: Path, log: Pa
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a directory on a disk of 8 MB."""
+    """Return a directory on a disk of 24 MB."""
     path = tmp_path / "disk"
     path.mkdir()
-    call = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(path)]
+    call = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(path)]
     if not ROOT or subprocess.run(call, check=False, capture_output=True).returncode:
         pytest.skip("needs to mount a tmpfs")
     yield path
