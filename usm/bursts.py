@@ -164,7 +164,8 @@ class Bursts:
         return found._replace(fresh=was is None or last <= time - self._span(rule))
 
     def _within(self, entries: Sequence[Entry], rule: str, until: int) -> list[Entry]:
-        return [entry for entry in entries if until - self._span(rule) < entry.time <= until]
+        after = until - self._span(rule)
+        return [entry for entry in entries if after < entry.time <= until]
 
     def _span(self, rule: str) -> int:
         return round(self._number(rule, "within") * 1e6)

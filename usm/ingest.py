@@ -140,7 +140,8 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
                     continue
                 taken.append(event)
         failed = [event for event in taken if event.kind == model.FAILED and event.service not in SERVICES]
-        failures = tally(failed, sifted.folds, intake.stamps)
+        folded = tally([], sifted.folds, intake.stamps)
+        failures = [*folded, *tally(failed, [], intake.stamps)]
         tx.add_failures(failures)
         asked = any(r.wants_failures for r in watch.routes)
         tx.count("lines", by=batch.data.count(b"\n"))
@@ -149,8 +150,8 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
         failed_times = sum(times for failure in failures for *_, times in failure.who)
         if failed_times:
             tx.count("events", model.FAILED, by=failed_times)
-        if watch.judge is not None and sifted.folds:
-            found += watch.judge.failures(tx, tally([], sifted.folds, intake.stamps))
+        if watch.judge is not None:
+            found += watch.judge.failures(tx, folded)
         sent = _tell(tx, taken, watch, now)
         sent += _send(tx, found, watch, now)
         if asked:
