@@ -166,8 +166,8 @@ def attack(number: int, size: int) -> bytes:
 
 
 def test_an_attack_from_everywhere_is_bounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """200,000 addresses: a few messages, and neither the state file's windows nor the process grow with them."""
-    addresses, size = 200_000, 2_000
+    """60,000 addresses: a few messages, and neither the state file's windows nor the process grow with them."""
+    addresses, size = 60_000, 2_000
     store = Store(str(tmp_path / "state.db"))
     watch = Watch(HOST, (Route("feishu"),), judge=Judge(policy_of("").policy, CST), zone=CST)
     intake, most, grown = Intake(Stamps(CST, NOON)), 0, 0

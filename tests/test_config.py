@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import tempfile
@@ -19,11 +20,12 @@ from usm import config
 from usm.channels import CHANNELS
 from usm.channels.console import Console
 from usm.channels.feishu import Feishu
-from usm.config import Config, load
+from usm.config import Config, load, survey
 from usm.core.model import Secret
 from usm.core.route import Route
 from usm.errors import ConfigError
 from usm.notify import Notify
+from usm.weekly import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -501,3 +503,36 @@ def test_any_tree_loads_or_is_told_what_is_wrong(tmp_path_factory: pytest.TempPa
         found = [str(loaded.path)]
     assert all(text.startswith(str(path)) for text in found)
     assert found
+
+
+@pytest.mark.parametrize(
+    ("tree", "problem"),
+    [
+        ({"summary": "8:77"}, 'summary: must be a time of the day such as "08:30"'),
+        ({"summary": 1440}, 'summary: must be a time of the day such as "08:30"'),
+        ({"summary": True}, 'summary: must be a time of the day such as "08:30"'),
+        ({"report": {"day": "mon"}}, "report: needs `directory:` or `mail:`"),
+        ({"report": {"directory": "reports"}}, "report.directory: must be an absolute path"),
+        ({"report": {"mail": "hook"}}, "report.mail: must be the name of a channel of type email"),
+        ({"report": {"day": "noday", "directory": "/srv"}}, "report.day: must be one of mon, tue"),
+        ({"retention": "30d"}, "retention: is shorter than judge.history (90d), which ends with it"),
+    ],
+)
+def test_what_is_wrong_with_the_record_and_its_reports(tmp_path: Path, tree: dict[str, object], problem: str) -> None:
+    """Is said, or warned of."""
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(tree), encoding="utf-8")
+    found, problems = survey(str(path))
+    assert any(f": {problem}" in text for text in (*problems, *found.warnings)), (problems, found.warnings)
+
+
+def test_when_reports_and_summaries_are_made(tmp_path: Path) -> None:
+    """YAML reads some times of the day as a number already."""
+    path = tmp_path / "config.yaml"
+    mail = "{smtp_host: mail.example.com, from: usm@example.com, to: [a@example.com]}"
+    path.write_text(
+        f"summary: 10:30\nreport: {{day: fri, at: '06:05', directory: /srv, mail: email}}\nnotify: {{email: {mail}}}\n",
+        encoding="utf-8",
+    )
+    found = load(str(path))
+    assert (found.summary, found.report) == (630, Plan(4, 365, "/srv", "email"))

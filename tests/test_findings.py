@@ -29,7 +29,7 @@ from tests.findings import (
     play,
     row,
 )
-from usm.core.model import CRITICAL, FINDING, INFO, SEVERITIES, WARNING, Seat, Session, micros
+from usm.core.model import CRITICAL, FINDING, INFO, LOGIN, SEVERITIES, WARNING, Event, Seat, Session, micros
 from usm.core.rules import RULES
 from usm.core.text import plain_text
 from usm.history import begin, judgements
@@ -422,3 +422,21 @@ def test_an_intruders_session_counts_among_several_sources() -> None:
     world.login(20 * SECOND, ip=OTHER)
     world.login(30 * SECOND, ip="192.0.2.99")
     assert len(world.found("many-sources")) == 1
+
+
+def test_a_host_name_in_place_of_an_address_is_in_no_network() -> None:
+    """Vsftpd and others may write one: it is neither this machine's nor a trusted or allowed one."""
+    world = World("judge: {trusted: [10.0.0.0/8], allow: [10.0.0.0/8]}")
+    event = Event(LOGIN, NOON, "web01", "vsftpd", "alice", "gate.example.com", session="00" * 8)
+    assert world.watch.judge is not None
+    with world.store.transaction() as tx:
+        (told,) = world.watch.judge.judge(tx, event)
+    assert {finding.rule for finding in told.findings} >= {"not-allowed"}
+    assert "forwarded" not in {finding.rule for finding in told.findings}
+
+
+def test_what_root_does_as_another_is_no_first_privilege() -> None:
+    """Root needs none."""
+    world = World()
+    world.line(0 * SECOND, "sudo", "    root : TTY=pts/0 ; PWD=/ ; USER=alice ; COMMAND=/usr/bin/id")
+    assert world.found("first-privilege") == []

@@ -139,7 +139,7 @@ class Month:
         _, self.look = compare(*facts, reason="vanished", since=self.life.month[0].time)
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
+@pytest.fixture(scope="module", params=[1, 2])
 def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """A month as it was judged; this machine's own wtmp is none of that life's."""
     made = life(request.param)

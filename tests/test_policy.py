@@ -199,7 +199,7 @@ def test_every_form_of_the_rest(read: Read, tmp_path: Path) -> None:
         ({"silence": [{"rule": "rot"}]}, "silence.rule: must be one of new-user, "),
         ({"silence": [{"rules": "root"}]}, "silence.rules: is no key that is known here; did you mean `rule`?"),
         ({"silence": [{"source": "home"}]}, "silence.source: must be networks such as 10.0.0.0/8"),
-        ({"silence": "root"}, "silence: holds a word that is no kind, no severity and no rule"),
+        ({"silence": "roots"}, "silence: holds a word that is no kind, no severity and no rule"),
     ],
 )
 def test_what_is_wrong_is_said(read: Read, tree: Any, said: str) -> None:  # noqa: ANN401 - YAML
