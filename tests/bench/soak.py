@@ -27,6 +27,7 @@ from typing import NamedTuple, Optional
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from tests.fakes.feishu import FakeFeishu
+from usm.ledger import verify
 from usm.outbox import Outbox
 from usm.store import Store
 
@@ -210,18 +211,33 @@ def drive(server: Server, daemon: Daemon, pid: int, minutes: float, rate: float)
     return samples
 
 
+def recorded(store: Store) -> Counter[str]:
+    """Return how many entries of each kind the record has."""
+    with store.reading() as db:
+        return Counter(dict(db.execute("SELECT kind, count(*) FROM record GROUP BY kind")))
+
+
 def accounted(server: Server, daemon: Daemon, service: FakeFeishu) -> list[str]:
-    """Wait until everything was told; return what is wrong then."""
-    expected, deadline = 2 * server.number, time.monotonic() + PATIENCE
-    while told(service.texts()) < expected and time.monotonic() < deadline:
+    """Wait until everything was told; return what is wrong then.
+
+    Beside logins and logouts that is what was found by itself, such as an attack: the record says how many.
+    """
+    store, deadline = Store(str(daemon.place / "state.db"), readonly=True), time.monotonic() + PATIENCE
+    while told(service.texts()) < 2 * server.number + recorded(store)["finding"] and time.monotonic() < deadline:
         time.sleep(1)
-    store = Store(str(daemon.place / "state.db"), readonly=True)
+    kinds, expected = recorded(store), 2 * server.number + recorded(store)["finding"]
     stored = {int(s.user[1:]): s.end_reason for s in store.sessions(everything=True) if s.host == HOST}
     failed = sum(times for failure in store.failures() for *_, times in failure.who)
     states: Counter[str] = Counter()
     for counted in Outbox(store).counts().values():
         states.update(counted)
     wrong = []
+    if (kinds["login"], kinds["logout"]) != (server.number, server.number):
+        wrong.append(f"the record has {dict(kinds)} instead of {server.number} logins and logouts")
+    with store.reading() as db:
+        proof = verify(db)
+    if proof.fault is not None:
+        wrong.append(f"the record is not whole: {proof.fault}")
     if stored != server.ended:
         wrong.append(f"sessions differ: {sorted(set(stored.items()) ^ set(server.ended.items()))[:10]}")
     if failed != server.failed:
