@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from usm.core.digest import digest
 from usm.core.message import Alert, Top
-from usm.core.model import FAILED, INFO, KINDS, LOGIN, LOGOUT, SEVERITIES, WARNING, Event
+from usm.core.model import FAILED, FINDING, INFO, KINDS, LOGIN, LOGOUT, NOTICE, SEVERITIES, WARNING, Event
 
 START = datetime(2026, 11, 23, 2, 0, tzinfo=timezone.utc)
 
@@ -88,3 +88,10 @@ def test_nothing_is_no_digest() -> None:
     """Who asks for that has a bug."""
     with pytest.raises(ValueError, match="nothing"):
         digest([])
+
+
+def test_a_finding_counts_once() -> None:
+    """However many failures it tells of: they are counted as such, where somebody asks for them."""
+    event = Event(FINDING, START, "web01", "sshd", source_ip="203.0.113.5", count=50)
+    made = digest([Alert("1" * 16, event, NOTICE), Alert("2" * 16, event, NOTICE)])
+    assert (made.total, made.kinds) == (2, ((FINDING, 2),))

@@ -16,7 +16,7 @@ _NAMED = 5  # values that are named of each fact: the rest is counted, and the h
 
 
 def digest(alerts: Iterable[Alert]) -> Digest:
-    """Fold alerts, at least one, into a digest; a folded failure counts as often as it happened.
+    """Fold alerts, at least one, into a digest; a folded failure counts as often as it happened, a finding once.
 
     The same alerts give the same id.
     """
@@ -25,7 +25,8 @@ def digest(alerts: Iterable[Alert]) -> Digest:
     severity, abnormal, first, last, address = 0, 0, None, None, None
     host = ""
     for alert in alerts:
-        event, count = alert.event, alert.event.count
+        event = alert.event
+        count = 1 if event.kind == model.FINDING else event.count  # it is told once, of however many
         identity.update(f"{alert.id}\0".encode())
         kinds[event.kind] += count
         users[event.user] += count
