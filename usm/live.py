@@ -60,6 +60,8 @@ def _screen() -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, end) for number in _ENDS}
     before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, stop)
+    # Ctrl-C ends it also where a shell started us without (in the background of a script, it is ignored).
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         _say(_ENTER)
         yield stops
