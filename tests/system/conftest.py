@@ -37,11 +37,6 @@ TITLES = {
     "用户登出通知": "logout",
     "用户登出通知（异常）": "logout",
 }
-    "用户登录通知": "login",
-    "用户登录通知（异常）": "login",
-    "用户登出通知": "logout",
-    "用户登出通知（异常）": "logout",
-}
 REASONS = {"正常退出": "disconnected", "超时断开": "timeout", "连接中断": "closed", "会话被强制结束": "terminated"}
 LABELS = {"user": "用户名", "source_ip": "IP地址", "source_port": "端口", "reason": "登出原因"}
 
