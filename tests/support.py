@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from usm.core.message import PENDING, Alert
 from usm.core.route import Route, Slot
 
@@ -32,6 +34,14 @@ def alert_of(delivery: Delivery) -> Alert:
     """Return the alert that a delivery is about."""
     assert isinstance(delivery.message, Alert)
     return delivery.message
+
+
+def needed(missing: str) -> None:
+    """Skip a test for what is `missing` here, or fail it where it must run; nothing where nothing is."""
+    if missing and os.environ.get("USM_REQUIRE_SYSTEM") == "1":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
 
 
 @contextmanager

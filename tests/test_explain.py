@@ -13,7 +13,8 @@ from usm import cli, config
 from usm.core.phrasing import why_not
 from usm.core.rules import RULES
 from usm.core.rules.case import REASONS
-from usm.explain import UnknownError, explained, explanation, explanation_json, findings_rows, lately
+from usm.explain import UnknownError, explained, explanation, explanation_json, findings_rows
+from usm.history import latest
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def test_an_id_that_is_not_known(world: World) -> None:
 def test_the_latest_findings_as_a_table(world: World) -> None:
     """With the id to ask about."""
     with world.store.reading() as db:
-        ((identity, time, user, severity, said),) = findings_rows(lately(db), EN)
+        ((identity, time, user, severity, said),) = findings_rows(latest(db, 20), EN)
     assert (identity, time, user, severity) == (world.alerts()[-1].id, "2026-11-25 12:00:00", "alice", "notice")
     assert said.startswith("[new-source] new source: none of the user's 6 logins before came from 198.51.100.0/24")
 
@@ -117,7 +118,7 @@ def test_every_scene_can_be_explained(rule: str) -> None:
     world = World(json.dumps({"judge": dict(SCENES[rule].judge)}), SCENES[rule].places)
     SCENES[rule].play(world)
     with world.store.reading() as db:
-        found = lately(db)
+        found = latest(db, 20)
     for judged in found:
         for look in (ZH, EN):
             assert f"[{rule}]" in explanation(judged, look) or rule not in [f["rule"] for f in judged.findings]

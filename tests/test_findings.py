@@ -6,6 +6,7 @@ The scenes are in tests/findings.py, which also writes the goldens anew: `python
 from __future__ import annotations
 
 import json
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,10 +30,13 @@ from tests.findings import (
     play,
     row,
 )
+from usm.core.look import Look
 from usm.core.model import CRITICAL, FINDING, INFO, LOGIN, SEVERITIES, WARNING, Event, Seat, Session, micros
 from usm.core.rules import RULES
 from usm.core.text import plain_text
+from usm.export import event_documents
 from usm.history import begin, judgements
+from usm.query import Filter, events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -440,3 +444,14 @@ def test_what_root_does_as_another_is_no_first_privilege() -> None:
     world = World()
     world.line(0 * SECOND, "sudo", "    root : TTY=pts/0 ; PWD=/ ; USER=alice ; COMMAND=/usr/bin/id")
     assert world.found("first-privilege") == []
+
+
+def test_an_exported_finding_has_the_id_of_its_message() -> None:
+    """Whoever takes both in knows that they are one."""
+    world = World()
+    for n in range(10):
+        world.fail(n * SECOND, ip=OTHER)
+    told = {alert.id for alert in world.alerts() if alert.event.kind == FINDING}
+    with world.store.reading() as db:
+        documents = list(event_documents(events(db, Filter(kind=FINDING)), "ecs", Look("en", timezone.utc)))
+    assert {document["event"]["id"] for document in documents} == told != set()

@@ -23,7 +23,7 @@ from usm.core.policy import Policy
 from usm.core.rules import RULES
 from usm.errors import SourceError
 from usm.judging import Judge
-from usm.replay import findings, replay
+from usm.replay import replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -245,7 +245,7 @@ def test_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def judged(*files: object, kinds: Sequence[str] = TOLD, form: str = "json") -> list[str]:
     """Return what `replay --judge` prints."""
     names, look = [str(file) for file in files], Look("en", UTC)
-    return list(findings(names, Judge(Policy(), UTC), frozenset(kinds), form, look, NOW))
+    return list(replay(names, frozenset(kinds), form, look, NOW, Judge(Policy(), UTC)))
 
 
 def abnormal(*files: object, kinds: Sequence[str] = TOLD) -> list[dict[str, Any]]:

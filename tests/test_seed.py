@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 import pytest
 
 from tests.findings import CST, HOST, SECOND, policy_of
-from usm import seed as module
+from usm import ingest as module
 from usm.core.decode import Stamps
 from usm.core.model import Batch, Session, micros
 from usm.core.route import Route

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from usm.core import model
 from usm.core.incident import DAY, grow
 from usm.core.judge import find
-from usm.core.model import Event, Finding, micros
-from usm.core.recent import KEPT, Entry
+from usm.core.model import Event, Finding, micros, time_of
+from usm.core.recent import KEPT, Entry, within
 from usm.core.rules.case import Verdict
 from usm.core.rules.others import burst, counts_as_mass
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from usm.core.rules.others import Burst
     from usm.transaction import Transaction
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SOURCE, USER, PRIVILEGE, ENDS = "source", "user", "privilege", "ends"  # what windows are kept of
 # The rules for sources: what of is counted, and whether names that exist (0) or not (1).
 _OF_SOURCES = (("failed-source", "failures", None), ("enumeration", "users", 1), ("spraying", "users", 0))
@@ -63,7 +61,7 @@ class Bursts:
 
     def ended(self, tx: Transaction, event: Event) -> list[Found]:
         """Return whether the end of a session is one of many."""
-        span = self._number("mass-end", "within")
+        span = self._policy.number("mass-end", "within")
         if not counts_as_mass(event) or (event.duration or 0.0) < span:  # those that came one after the other
             return []
         rule, time = "mass-end", micros(event.time)
@@ -125,10 +123,10 @@ class Bursts:
         whole = {
             **facts,
             "count": str(incident.times),
-            "since": _time(incident.since).isoformat(),
+            "since": time_of(incident.since).isoformat(),
             "names": ", ".join(incident.names),
         }
-        first, last = min(event.time, _time(many.first)), _time(max(time, incident.last))
+        first, last = min(event.time, time_of(many.first)), time_of(max(time, incident.last))
         zone = event.time.tzinfo
         told = event._replace(
             time=first.astimezone(zone), until=last.astimezone(zone) if last > first else None, count=incident.times
@@ -155,7 +153,7 @@ class Bursts:
         flag: Optional[int] = None,
     ) -> Optional[Burst]:
         """Return what a window holds if that is so many as to be told; `fresh` if it was not when the last one came."""
-        most, distinct = self._number(rule, limit), limit == "users"
+        most, distinct = self._policy.number(rule, limit), limit == "users"
         found = burst(self._within(entries, rule, time), most, distinct=distinct, flag=flag)
         if found is None:
             return None
@@ -164,19 +162,10 @@ class Bursts:
         return found._replace(fresh=was is None or last <= time - self._span(rule))
 
     def _within(self, entries: Sequence[Entry], rule: str, until: int) -> list[Entry]:
-        after = until - self._span(rule)
-        return [entry for entry in entries if after < entry.time <= until]
+        return within(entries, until - self._span(rule), until)
 
     def _span(self, rule: str) -> int:
-        return round(self._number(rule, "within") * 1e6)
-
-    def _number(self, rule: str, name: str) -> float:
-        setting = self._policy.rules.get(rule)
-        return 0.0 if setting is None else setting.numbers[name]
-
-
-def _time(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
+        return round(self._policy.number(rule, "within") * 1e6)
 
 
 def _tried(failure: Failure) -> dict[str, int]:

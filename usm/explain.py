@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from usm.core import profile
 from usm.core.alert import event_of, finding_of, identify, stored
-from usm.core.judge import gravest
 from usm.core.look import when
 from usm.core.message import Alert
-from usm.core.model import micros
+from usm.core.model import gravest, micros, time_of
 from usm.core.pair import login_event
 from usm.core.phrasing import sentence, why_not
 from usm.core.tame import clean
 from usm.core.text import plain_text
 from usm.errors import UsmError
-from usm.history import judgements, latest, learned_since, profiles
+from usm.history import judgements, learned_since, profiles
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,9 +26,7 @@ if TYPE_CHECKING:
     from usm.ledger import Proof
     from usm.store import Store
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DIGITS = 16  # of an id
-LATEST = 20  # findings that are listed where no event is named
 
 
 class UnknownError(UsmError):
@@ -68,15 +64,11 @@ def explanation(judgement: Judgement, look: Look) -> str:
     """Return the event as it was told, the line that silences each finding, and why the other rules found nothing."""
     event = event_of(judgement.facts or {})
     findings = tuple(finding_of(body) for body in judgement.findings)
-    lines = [plain_text(Alert(identify(event), event, gravest(findings), findings=findings), look)]
+    identity, severity = judgement.event or identify(event), gravest(finding.severity for finding in findings)
+    lines = [plain_text(Alert(identity, event, severity, findings=findings), look)]
     lines += [f"  silence: {clean(finding.silence, 300)}" for finding in findings]
     lines += [f"  {rule}: {why_not(reason, facts, look)}" for rule, reason, facts in judgement.verdicts]
     return "\n".join(lines)
-
-
-def lately(db: sqlite3.Connection) -> list[Judgement]:
-    """Return the latest events of which something was found."""
-    return latest(db, LATEST)
 
 
 def findings_rows(found: Iterable[Judgement], look: Look) -> list[tuple[str, ...]]:
@@ -86,7 +78,13 @@ def findings_rows(found: Iterable[Judgement], look: Look) -> list[tuple[str, ...
         event, findings = event_of(judgement.facts or {}), [finding_of(body) for body in judgement.findings]
         said = "; ".join(f"[{finding.rule}] {sentence(finding, look)}" for finding in findings)
         rows.append(
-            (judgement.event or "-", when(event.time, look.zone), clean(event.user or "-", 32), gravest(findings), said)
+            (
+                judgement.event or "-",
+                when(event.time, look.zone),
+                clean(event.user or "-", 32),
+                gravest(finding.severity for finding in findings),
+                said,
+            )
         )
     return rows
 
@@ -97,7 +95,7 @@ def baseline_json(db: sqlite3.Connection, user: str, policy: Policy) -> list[dic
     if not found:
         raise UnknownError(f"nothing is known of {clean(user, 64)}: no login was seen")
     since = learned_since(db)
-    start = None if since is None else _time(since)
+    start = None if since is None else time_of(since)
     return [
         {
             "user": user,
@@ -116,7 +114,7 @@ def baseline_rows(db: sqlite3.Connection, user: str, look: Look) -> list[tuple[s
     if not found:
         raise UnknownError(f"nothing is known of {clean(user, 64)}: no login was seen")
     return [
-        (clean(host), fact, clean(value) or "-", str(times), *(when(_time(t), look.zone) for t in (first, last)))
+        (clean(host), fact, clean(value) or "-", str(times), *(when(time_of(t), look.zone) for t in (first, last)))
         for host, rows in found.items()
         for fact, value, first, last, times in sorted(rows, key=lambda row: profile.FACTS.index(row[0]))
     ]
@@ -124,14 +122,10 @@ def baseline_rows(db: sqlite3.Connection, user: str, look: Look) -> list[tuple[s
 
 def _values(rows: Iterable[tuple[str, str, int, int, int]], fact: str) -> list[dict[str, Any]]:
     return [
-        {"value": value, "times": times, "first": _time(first).isoformat(), "last": _time(last).isoformat()}
+        {"value": value, "times": times, "first": time_of(first).isoformat(), "last": time_of(last).isoformat()}
         for name, value, first, last, times in rows
         if name == fact
     ]
-
-
-def _time(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 def proof_json(proof: Proof) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from usm.channels.formats import FORMATS
 from usm.core.alert import event_of, identify
 from usm.core.message import Alert
-from usm.core.model import INFO, SEVERITIES, Event
+from usm.core.model import Event, gravest
 from usm.core.pair import login_event, logout_event
 
 if TYPE_CHECKING:
@@ -71,19 +71,15 @@ def event_in(body: dict[str, Any]) -> Event:
     return event_of({name: value for name, value in body.items() if name in Event._fields and value is not None})
 
 
-def gravest_of(findings: Iterable[dict[str, str]]) -> str:
-    """Return the severity of what was found, as the record names it."""
-    return max((one["severity"] for one in findings), key=SEVERITIES.index, default=INFO)
-
-
 def _document(
     make: Callable[[Alert, Look], dict[str, Any]], event: Event, findings: Iterable[dict[str, str]], look: Look
 ) -> dict[str, Any]:
     """Return one document; of findings the record holds rule and severity, and `usm explain` the rest."""
     found = tuple(findings)
-    document = make(Alert(identify(event), event, gravest_of(found)), look)
+    rules, severity = [one["rule"] for one in found], gravest(one["severity"] for one in found)
+    document = make(Alert(identify(event, rules), event, severity), look)
     if found and "ecs" in document:
-        document["rule"] = {"id": [one["rule"] for one in found]}
+        document["rule"] = {"id": rules}
         document["event"]["kind"] = "alert"
     elif found:
         document["unmapped"]["findings"] = found

@@ -49,6 +49,7 @@ class History:
         self._incidents: dict[tuple[str, str, str], Optional[Incident]] = {}
         self._changed: set[tuple[str, str, str]] = set()
         self._judged: list[tuple[Any, ...]] = []
+        self._since: Optional[int] = None
 
     def profile(self, host: str, user: str, since: int) -> Profile:
         """Return what is usual for a user; what was not seen since then is forgotten."""
@@ -95,17 +96,17 @@ class History:
 
     def since(self, time: int) -> int:
         """Return when what is known of users begins; where nothing is known yet, it begins now."""
-        row = self._db.execute("SELECT value FROM fact WHERE name = ?", (_SINCE,)).fetchone()
-        if row is None:
+        if self._since is None:
+            self._since = learned_since(self._db)
+        if self._since is None:
             begin(self._db, time)
-            return time
-        return int(row[0])
+            self._since = time
+        return self._since
 
     def flush(self) -> None:
         """Write down what has changed."""
         for (host, user), profile in self._profiles.items():
             self._write(host, user, profile)
-        # A profile that was written may be asked for again in the same transaction.
         rows = [(*key, last, self._recent[key].dump()) for key, last in self._touched.items()]
         self._db.executemany("INSERT OR REPLACE INTO recent VALUES (?, ?, ?, ?, ?)", rows)
         if len(rows) > _MANY:

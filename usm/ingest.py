@@ -15,7 +15,7 @@ from usm.core.journal import decode_journal
 from usm.core.model import Event
 from usm.core.pair import pair
 from usm.core.programs import READ
-from usm.core.programs.privilege import SERVICES
+from usm.core.programs.privilege import SERVICES, is_failed_login
 from usm.core.recognize import recognize, resembles
 from usm.core.reconcile import adopted, ended_with_boot, is_local, reconcile
 from usm.core.route import route
@@ -25,7 +25,7 @@ from usm.core.tally import tally, untally
 from usm.judging import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime, tzinfo
 
     from usm.core.decode import Stamps
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Owner = Callable[[Optional[str], Optional[str]], tuple[Optional[str], Optional[str]]]
 
 _BULK = 65536  # bytes; from here on a batch asks for so many sessions that reading all open ones is cheaper
+_ROUND = 20_000  # lines in one transaction of those that nobody is told of
 _SLACK = timedelta(seconds=2)  # the moment of the boot is known by whole seconds
 EARLIER = "earlier"  # in place of a boot's id, where a log file tells no more than that
 
@@ -120,6 +121,23 @@ class Intake:
         return _put(tx, ended_with_boot(tx.open(), (record.boot, running), last.time, record.time))
 
 
+def each(store: Store, lines: Iterable[bytes], intake: Intake) -> Iterator[tuple[Transaction, int, Event]]:
+    """Take in lines that nobody is told of; yield what each completed, with its number, and the transaction it is in.
+
+    They are written to the store in rounds: each is a transaction, and so is what is done meanwhile.
+    """
+    numbered = enumerate(lines, 1)
+    while True:
+        with store.transaction() as tx:
+            for number, line in numbered:
+                for event in intake.take(tx, line.rstrip(b"\n")):
+                    yield tx, number, event
+                if number % _ROUND == 0:
+                    break
+            else:
+                return
+
+
 def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch, now: datetime) -> list[Event]:
     """Take in a batch and commit it; return the events that were told to the channels.
 
@@ -127,31 +145,27 @@ def ingest(store: Store, source: str, batch: Batch, intake: Intake, watch: Watch
     """
     sifted = intake.sift(batch.data)
     taken: list[Event] = []
-    found: list[Told] = []
     intake.newest = None
     with store.transaction() as tx:
         if len(batch.data) > _BULK:
             tx.preload()
         for line in sifted.lines:
             for event in intake.take(tx, line, watch):
-                if event.kind == model.ACCOUNT:
-                    if watch.judge is not None:
-                        watch.judge.learn(tx, event)
-                    continue
-                taken.append(event)
-        failed = [event for event in taken if event.kind == model.FAILED and event.service not in SERVICES]
+                if event.kind != model.ACCOUNT:
+                    taken.append(event)
+                elif watch.judge is not None:
+                    watch.judge.learn(tx, event)
+        failed = [event for event in taken if is_failed_login(event)]
         folded = tally([], sifted.folds, intake.stamps)
         failures = [*folded, *tally(failed, [], intake.stamps)]
         tx.add_failures(failures)
         asked = any(r.wants_failures for r in watch.routes)
         tx.count("lines", by=batch.data.count(b"\n"))
-        told = [event for event in taken if event.kind != model.FAILED or event.service in SERVICES]
-        _count(tx, told)
+        _count(tx, (event for event in taken if not is_failed_login(event)))
         failed_times = sum(times for failure in failures for *_, times in failure.who)
         if failed_times:
             tx.count("events", model.FAILED, by=failed_times)
-        if watch.judge is not None:
-            found += watch.judge.failures(tx, folded)
+        found = [] if watch.judge is None else watch.judge.failures(tx, folded)
         sent = _tell(tx, taken, watch, now)
         sent += _send(tx, found, watch, now)
         if asked:
@@ -260,8 +274,7 @@ def _tell(
     for event in events:
         if event.service in SERVICES:
             tx.add_event(event)
-        failed = event.kind == model.FAILED and event.service not in SERVICES  # told many at once, where asked for
-        told = [Told(event)] if known or not failed else []
+        told = [] if is_failed_login(event) and not known else [Told(event)]  # many at once, where asked for
         if watch.judge is not None and not known:
             told = watch.judge.take(tx, event, silent=event.session in silent)
         sent += _send(tx, told, watch, now)
@@ -272,7 +285,7 @@ def _send(tx: Transaction, told: Iterable[Told], watch: Watch, now: datetime) ->
     sent = []
     local = now.astimezone(watch.zone)
     for event, findings, learning in told:
-        if event.kind != model.FAILED or event.service in SERVICES:  # those of a day are one entry, later
+        if not is_failed_login(event):  # those of a day are one entry, later
             tx.record(event, findings)
         if not watch.routes:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from usm.bursts import SOURCE, USER, Bursts
@@ -10,10 +10,11 @@ from usm.core import model
 from usm.core.alert import finding_json, identify, stored
 from usm.core.incident import grow
 from usm.core.judge import Judged, find, judge
-from usm.core.model import Event, Failure, Finding, micros
+from usm.core.model import Event, Failure, Finding, micros, time_of
+from usm.core.pair import event_of
 from usm.core.policy import Policy, network_of
 from usm.core.profile import CREATED, SHELL, SHORT, TARGET
-from usm.core.programs.privilege import SERVICES
+from usm.core.programs.privilege import is_failed_login
 from usm.core.recent import Entry
 from usm.core.rules.case import IDLE, TOLD, Case, Verdict
 from usm.core.rules.login import JUDGES, previous
@@ -22,14 +23,13 @@ from usm.history import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
 
     from usm.bursts import Found
     from usm.core.model import Account, Place, Session, System
     from usm.core.profile import Profile
     from usm.transaction import Transaction
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SHORT_ONES = "short"  # the window of a user's short sessions
 
 
@@ -66,13 +66,13 @@ class Judge:
             return [*self._tell(tx, self._bursts.ended(tx, event)), self._logout(tx, event)]
         if event.kind == model.PRIVILEGE:
             return [self._privilege(tx, event)]
-        if event.kind == model.FAILED and event.service in SERVICES:
+        if event.kind == model.FAILED and not is_failed_login(event):
             return [*self._tell(tx, self._bursts.refused(tx, event)), Told(event)]
         return [Told(event)]
 
     def take(self, tx: Transaction, event: Event, *, silent: bool = False) -> list[Told]:
         """Judge whatever a line gave, one after the other, failed logins too; those are not told themselves."""
-        if event.kind == model.FAILED and event.service not in SERVICES:
+        if is_failed_login(event):
             who = ((event.user or "", event.method, event.invalid_user, event.count),)
             return self.failures(tx, [Failure(event.host, event.service, event.source_ip, event.time, event.time, who)])
         return self.judge(tx, event, silent=silent)
@@ -92,7 +92,8 @@ class Judge:
             place = None if event.source_ip is None else self._place_of(event.source_ip)
             profile.learn_login(event, time, place)
         elif event.kind == model.LOGOUT:
-            self._learn_end(profile, event)
+            if self._is_short(event):
+                profile.learn(SHORT, time)
         elif event.kind == model.PRIVILEGE:
             self._learn_privilege(profile, event)
         elif event.kind == model.ACCOUNT:
@@ -103,14 +104,11 @@ class Judge:
         return tx.history.profile(event.host, event.user or "", since)
 
     def _case(self, tx: Transaction, event: Event) -> Case:
-        return Case(event, self._profile(tx, event), self.policy, event.time.astimezone(self.zone), self._of)
-
-    def _of(self, time: int) -> datetime:
-        return _EPOCH + timedelta(microseconds=time)
+        return Case(event, self._profile(tx, event), self.policy, event.time.astimezone(self.zone))
 
     def _learning(self, tx: Transaction, event: Event) -> Optional[datetime]:
         """Return until when it is learned what is usual, None where that is over."""
-        until = self._of(tx.history.since(micros(event.time))) + self.policy.learning
+        until = time_of(tx.history.since(micros(event.time))) + self.policy.learning
         return until if event.time < until else None
 
     def _login(self, tx: Transaction, event: Event, *, silent: bool) -> Told:
@@ -143,7 +141,7 @@ class Judge:
 
     def _logout(self, tx: Transaction, event: Event) -> Told:
         case, user = self._case(tx, event), event.user or ""
-        is_short = event.duration is not None and event.duration < self._number("short-sessions", "shorter")
+        is_short = self._is_short(event)
         if is_short:
             case.user = tx.history.recent(SHORT_ONES, event.host, user)
         judged = judge(case, LOGOUT_JUDGES, learning=False)
@@ -166,9 +164,8 @@ class Judge:
         tx.history.put(rule, event.host, event.user or "", incident)
         return judged if tell else judged.without(rule, TOLD)
 
-    def _learn_end(self, profile: Profile, event: Event) -> None:
-        if event.duration is not None and event.duration < self._number("short-sessions", "shorter"):
-            profile.learn(SHORT, micros(event.time))
+    def _is_short(self, event: Event) -> bool:
+        return event.duration is not None and event.duration < self.policy.number("short-sessions", "shorter")
 
     def _privilege(self, tx: Transaction, event: Event) -> Told:
         case = self._case(tx, event)
@@ -184,10 +181,6 @@ class Judge:
             profile.learn(TARGET, micros(event.time), event.target)
         if is_root_shell(event):
             profile.learn(SHELL, micros(event.time), "root")
-
-    def _number(self, rule: str, name: str) -> float:
-        setting = self.policy.rules.get(rule)
-        return 0.0 if setting is None else setting.numbers[name]
 
     def look(self, tx: Transaction, sessions: Iterable[Session], system: System, now: datetime) -> list[Told]:
         """Return which open sessions last too long, or have nobody at them; each once."""
@@ -210,24 +203,8 @@ class Judge:
             return []
         time = micros(now)
         tx.history.put(verdict.rule, session.host, session.id, grow(None, time, time, 1, ())[0])
-        event = Event(
-            model.FINDING,
-            now,
-            session.host,
-            session.service,
-            session.user,
-            session.source_ip,
-            session.source_port,
-            session.method,
-            session.key,
-            session.tty,
-            session.leader,
-            session.id,
-            session.start.astimezone(now.tzinfo),
-            (now - session.start).total_seconds(),
-            person=session.person,
-            comment=session.comment,
-        )
+        start, lasts = session.start.astimezone(now.tzinfo), (now - session.start).total_seconds()
+        event = event_of(model.FINDING, now, session)._replace(start=start, duration=lasts)
         return self.note(tx, event, verdict)
 
     def note(self, tx: Transaction, event: Event, verdict: Verdict) -> list[Told]:
@@ -250,9 +227,9 @@ class Judge:
         if not judged.findings and not kept:
             return
         verdicts = [[v.rule, v.reason, v.facts] for v in judged.verdicts if v.reason not in (None, *IDLE)]
-        # Of a login that is as it should be the session says all.
-        plain = event.kind == model.LOGIN and not judged.findings and event.session is not None
-        identity, facts = (None, None) if plain else (identify(event, judged.findings), stored(event))
+        identity, facts = None, None
+        if event.kind != model.LOGIN or judged.findings or event.session is None:  # else the session says all of it
+            identity, facts = identify(event, [finding.rule for finding in judged.findings]), stored(event)
         findings = [finding_json(finding) for finding in judged.findings]
         tx.history.judged(Judgement(identity, event.session, facts, findings, verdicts), micros(event.time))
         for finding in judged.findings:

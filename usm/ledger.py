@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from usm.core.alert import event_json
 from usm.core.chain import SEAL, START, Entry, Head, head_of, link
-from usm.core.model import FAILED, micros
+from usm.core.model import FAILED, micros, time_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = "seq, time, kind, host, user, source_ip, session, body"
 _HEAD = "head"  # the fact in the store that says where the chain ends
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAMED = 20  # users of a source that an entry names
 _DAY = 86_400_000_000  # microseconds
 _PIECE = 10_000  # entries that are read at once
@@ -48,11 +46,6 @@ class Proof(NamedTuple):
     first: int
     head: Head
     fault: Optional[Fault] = None
-
-
-def time_of(micros: int) -> datetime:
-    """Microseconds since 1970 UTC → time."""
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 def head(db: sqlite3.Connection) -> Head:

@@ -22,9 +22,9 @@ from usm.core.message import (
     Alert,
     Message,
 )
-from usm.core.model import micros
+from usm.core.model import micros, time_of
 from usm.core.route import Slot
-from usm.transaction import Transaction, count, time_of
+from usm.transaction import Transaction, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

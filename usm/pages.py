@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from usm.columns import cells, lines, table
 from usm.core.look import duration
-from usm.core.model import FAILED, FINDING, LOGIN, LOGOUT, PRIVILEGE
+from usm.core.model import FAILED, FINDING, LOGIN, LOGOUT, PRIVILEGE, time_of
 from usm.core.tame import clean
 from usm.export import entry_json
 from usm.report import iso, session_json, session_lines, short
 from usm.summary import DAYS
-from usm.transaction import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

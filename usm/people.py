@@ -79,19 +79,20 @@ class People:
 
 def uid_of(user: str) -> Optional[int]:
     """Return the uid of a user of this machine."""
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except (KeyError, ValueError):
-        return None
+    account = account_of(user)
+    return None if account is None else account.uid
 
 
 def account_here(host: str, user: str) -> Optional[Account]:
     """Return what this machine knows of a user, if it is this machine's."""
-    if not Host(socket.gethostname()).is_called(host):
-        return None
+    return account_of(user) if Host(socket.gethostname()).is_called(host) else None
+
+
+def account_of(user: str) -> Optional[Account]:
+    """Return what this machine knows of a user."""
     try:
         entry = pwd.getpwnam(user)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OSError):  # ValueError: no name of a user, such as one with a zero byte
         return None
     return Account(entry.pw_uid, entry.pw_shell)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import sys
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
-from usm import columns, config, explain, export, ledger, live, pages, query, report, summary
+from usm import columns, config, explain, export, history, ledger, live, pages, query, report, summary
 from usm.clock import now
 from usm.core.chain import head_of
 from usm.core.look import Look
@@ -17,6 +16,7 @@ from usm.core.model import END_REASONS, TOLD, micros
 from usm.core.moment import moment
 from usm.core.tame import clean
 from usm.host import local_zone
+from usm.people import account_of
 from usm.runas import become_owner
 from usm.terminal import open_for_reading, say, show
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE = 0, 1, 2
 NOBODY = "nobody is on"
+_LATEST = 20  # findings that are listed where no event is named
 _MOST = 1 << 62  # rows that a limit can be
 _BACKWARD = "the span ends before it begins: --since is later than --until"
 
@@ -94,7 +95,8 @@ def events(options: argparse.Namespace) -> int:
 
 def user(options: argparse.Namespace) -> int:
     """Show all that is known of a person."""
-    account, name = _account(options.user), _typed(options.user) or ""
+    known, name = account_of(options.user), _typed(options.user) or ""
+    account = {} if known is None else known._asdict()
     _, store, look = _look(options)
     if store is None:
         return FAILED
@@ -139,7 +141,7 @@ def explain_event(options: argparse.Namespace) -> int:
         found = explain.explained(store, options.event)
     else:
         with store.reading() as db:
-            found = explain.lately(db)
+            found = history.latest(db, _LATEST)
     if options.format == "json":
         show(report.json_lines(map(explain.explanation_json, found)))
     elif options.event is not None:
@@ -254,12 +256,3 @@ def _drawn(db: sqlite3.Connection, wanted: query.Filter, look: Look, width: int)
 def _width() -> Optional[int]:
     """Return the cells of a line of the terminal, None where this is none: what reads it wants all."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _account(name: str) -> dict[str, Any]:
-    """Return what this machine's system knows of a user, nothing where it knows none."""
-    try:
-        found = pwd.getpwnam(name)
-    except (KeyError, ValueError, OSError):  # ValueError: no name of a user, such as one with a zero byte
-        return {}
-    return {"uid": found.pw_uid, "shell": found.pw_shell}

@@ -10,111 +10,71 @@ import os
 import zlib
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Callable
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from usm.core.alert import event_json, finding_json
 from usm.core.decode import Stamps
-from usm.core.judge import gravest
 from usm.core.message import Alert
-from usm.core.model import ACCOUNT, INFO, Event
+from usm.core.model import ACCOUNT, gravest
 from usm.core.text import plain_text
 from usm.errors import SourceError
-from usm.ingest import Intake
+from usm.ingest import Intake, each
+from usm.judging import Told
 from usm.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from usm.core.look import Look
-    from usm.judging import Judge, Told
+    from usm.judging import Judge
 
 _OPENERS: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"\xfd7": lzma.LZMAFile,
     b"BZ": bz2.BZ2File,
 }
-_ROUND = 20000  # lines between two writes of the sessions to the store in memory
 
 
-def replay(files: Sequence[str], kinds: frozenset[str], form: str, look: Look, now: datetime) -> Iterator[str]:
-    """Yield one line of text (or block of it) for each event of `kinds`; sessions go on from one file into the next."""
-    store = Store(":memory:")
-    for name in files:
-        with ExitStack() as stack:
-            file, written = _open(name, stack)
-            latest = now if name == "-" else written
-            for event in _events(store, file, Stamps(look.zone, latest)):
-                if event.kind not in kinds:  # also what is evidence only
-                    continue
-                if form == "text":
-                    yield plain_text(Alert("", event, INFO), look) + "\n"
-                    continue
-                body = {**event_json(event), "line": event.line}
-                if len(files) > 1:
-                    body["file"] = name
-                yield json.dumps(body, ensure_ascii=False)
-
-
-def findings(
-    files: Sequence[str], judge: Judge, kinds: frozenset[str], form: str, look: Look, now: datetime
+def replay(
+    files: Sequence[str], kinds: frozenset[str], form: str, look: Look, now: datetime, judge: Optional[Judge] = None
 ) -> Iterator[str]:
-    """Yield one line of JSON (or block of text) for each event of which something was found, with what was found."""
+    """Yield one line of text (or block of it) for each event of `kinds`; sessions go on from one file into the next.
+
+    With a `judge` only for those of which something was found, with what was found.
+    """
     store = Store(":memory:")
     for name in files:
         with ExitStack() as stack:
             file, written = _open(name, stack)
-            for told, line in _judged(store, judge, file, Stamps(look.zone, now if name == "-" else written)):
-                event, severity = told.event, gravest(told.findings)
-                if event.kind not in kinds:
+            stamps = Stamps(look.zone, now if name == "-" else written)
+            for told, line in _told(store, file, stamps, judge):
+                event, severity = told.event, gravest(finding.severity for finding in told.findings)
+                if event.kind not in kinds:  # also what is evidence only
                     continue
                 if form == "text":
                     alert = Alert("", event, severity, findings=told.findings, learning=told.learning)
                     yield plain_text(alert, look) + "\n"
                     continue
-                found = [finding_json(finding) for finding in told.findings]
-                learning = None if told.learning is None else told.learning.isoformat()
-                body = {**event_json(event), "line": line, "severity": severity}
-                body.update({"file": name} if len(files) > 1 else {}, learning=learning, findings=found)
+                body = {**event_json(event), "line": line, **({} if judge is None else {"severity": severity})}
+                if len(files) > 1:
+                    body["file"] = name
+                if judge is not None:
+                    body["learning"] = None if told.learning is None else told.learning.isoformat()
+                    body["findings"] = [finding_json(finding) for finding in told.findings]
                 yield json.dumps(body, ensure_ascii=False)
 
 
-def _judged(store: Store, judge: Judge, file: Iterable[bytes], stamps: Stamps) -> Iterator[tuple[Told, int]]:
-    lines = enumerate(file, 1)
-    intake = Intake(stamps)
-    more = True
-    while more:
-        more = False
-        with store.transaction() as tx:
-            for number, line in lines:
-                if number == 1:
-                    intake.journal = line.startswith(b"{")
-                for event in intake.take(tx, line.rstrip(b"\n")):
-                    if event.kind == ACCOUNT:
-                        judge.learn(tx, event)
-                        continue
-                    for told in judge.take(tx, event):
-                        if told.findings:
-                            yield told, event.line or number
-                if number % _ROUND == 0:
-                    more = True
-                    break
-
-
-def _events(store: Store, file: Iterable[bytes], stamps: Stamps) -> Iterator[Event]:
-    lines = enumerate(file, 1)
-    intake = Intake(stamps)
-    more = True
-    while more:
-        more = False
-        with store.transaction() as tx:
-            for number, line in lines:
-                if number == 1:  # no line of syslog's begins so
-                    intake.journal = line.startswith(b"{")
-                for event in intake.take(tx, line.rstrip(b"\n")):
-                    yield event._replace(line=number)
-                if number % _ROUND == 0:
-                    more = True
-                    break
+def _told(store: Store, file: Iterator[bytes], stamps: Stamps, judge: Optional[Judge]) -> Iterator[tuple[Told, int]]:
+    first = next(file, b"")
+    intake = Intake(stamps, journal=first.startswith(b"{"))  # no line of syslog's begins so
+    for tx, line, event in each(store, chain((first,), file), intake):
+        if judge is None:
+            yield Told(event), line
+        elif event.kind == ACCOUNT:
+            judge.learn(tx, event)
+        else:
+            yield from ((told, line) for told in judge.take(tx, event) if told.findings)
 
 
 def _open(name: str, stack: ExitStack) -> tuple[Iterator[bytes], datetime]:

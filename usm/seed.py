@@ -18,7 +18,7 @@ from usm.core.model import Event
 from usm.core.pair import login_event
 from usm.errors import StoreError
 from usm.history import known, merge
-from usm.ingest import Intake
+from usm.ingest import Intake, each
 from usm.store import Store
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SEEDED = "seeded"  # the fact in the store that says that it was done, and when
 _OLDEST = datetime(2000, 1, 1, tzinfo=timezone.utc)  # before it a clock was not set
-_ROUND = 20_000  # lines between two writes to the store in memory
 
 
 class _StoppedError(Exception):
@@ -79,8 +78,10 @@ def seed(
     Raises StoreError; then nothing was learned, and it can be done again.
     """
     memory, first, count = Store(":memory:"), now, 0
-    for event in _past(memory, judge, lines, zone, now, journal=journal):
-        first, count = min(first, event.time), count + 1
+    for tx, _, event in each(memory, lines, Intake(Stamps(zone, now), journal=journal)):
+        if event.time < now and event.kind != model.FAILED:
+            judge.learn(tx, event)
+            first, count = min(first, event.time), count + 1
     store = Store(path)
     try:
         older = [login_event(session) for session in store.sessions(everything=True) if session.start < first]
@@ -98,24 +99,6 @@ def seed(
         store.close()
         memory.close()
     return count + len(older)
-
-
-def _past(
-    memory: Store, judge: Judge, lines: Iterable[bytes], zone: tzinfo, now: datetime, *, journal: bool
-) -> Iterator[Event]:
-    intake, left = Intake(Stamps(zone, now), journal=journal), iter(lines)
-    more = True
-    while more:
-        more = False
-        with memory.transaction() as tx:
-            for number, line in enumerate(left, 1):
-                for event in intake.take(tx, line.rstrip(b"\n")):
-                    if event.time < now and event.kind != model.FAILED:
-                        judge.learn(tx, event)
-                        yield event
-                if number == _ROUND:
-                    more = True
-                    break
 
 
 def _of_wtmp(host: Host) -> Iterator[Event]:

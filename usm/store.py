@@ -15,10 +15,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from usm.core.model import Event, Failure, Session, micros
+from usm.core.model import Event, Failure, Session, micros, time_of
 from usm.errors import StoreError
 from usm.schema import MIGRATIONS
-from usm.transaction import COLUMNS, Transaction, number, session_of, time_of
+from usm.transaction import COLUMNS, Transaction, number, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

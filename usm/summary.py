@@ -7,10 +7,10 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from usm.core.model import FAILED, LOGIN, LOGOUT, PRIVILEGE, Session, micros
+from usm.core.model import FAILED, LOGIN, LOGOUT, PRIVILEGE, Session, micros, time_of
+from usm.core.route import literally
 from usm.history import profiles
 from usm.query import Entry, Filter, sessions
-from usm.transaction import time_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,7 +82,7 @@ def page(db: sqlite3.Connection, user: str, now: datetime) -> Optional[Page]:
     since = micros(now - timedelta(days=DAYS))
     recent = [s for s in _of(db, user, since) if s.start >= time_of(since)]
     lengths = [(s.end or now) - s.start for s in recent]
-    latest = next(sessions(db, Filter(user=_exact(user), limit=1)), None)
+    latest = next(sessions(db, Filter(user=literally(user), limit=1)), None)
     tries, sources, last_failure = _failures(db, user, since)
     kinds, commands = _privileges(db, user, since)
     found = tuple(map(Entry._make, db.execute(f"SELECT seq, time, body {_OF_USER}", (user, since))))
@@ -95,7 +95,7 @@ def page(db: sqlite3.Connection, user: str, now: datetime) -> Optional[Page]:
         return None
     return Page(
         user,
-        tuple(sessions(db, Filter(user=_exact(user), open=True))),
+        tuple(sessions(db, Filter(user=literally(user), open=True))),
         latest,
         usual,
         len(recent),
@@ -112,13 +112,8 @@ def page(db: sqlite3.Connection, user: str, now: datetime) -> Optional[Page]:
     )
 
 
-def _exact(user: str) -> str:
-    """Return a pattern that only this name matches."""
-    return user.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
-
-
 def _of(db: sqlite3.Connection, user: str, since: int) -> list[Session]:
-    return list(sessions(db, Filter(user=_exact(user), since=since)))
+    return list(sessions(db, Filter(user=literally(user), since=since)))
 
 
 def _failures(db: sqlite3.Connection, user: str, since: int) -> tuple[int, int, Optional[datetime]]:

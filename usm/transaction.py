@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Optional
 
 from usm import ledger
 from usm.core import model
 from usm.core.alert import counted_as, dump
 from usm.core.message import SUPPRESSED, WAITING
-from usm.core.model import Session, micros
+from usm.core.model import Session, micros, time_of
 from usm.history import History
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+    from datetime import datetime
 
     from usm.core.message import Message
     from usm.core.model import Event, Failure, Finding
     from usm.core.route import Slot
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PRELOAD = 5000  # open sessions that are read at once before a large batch
 # The fields of a Session, in its order.
 COLUMNS = ", ".join(f'"{name}"' for name in Session._fields)
@@ -43,11 +43,6 @@ _CHANGING = (
     "hinted",
 )
 _CHANGE = ", ".join(f'"{name}" = excluded."{name}"' for name in _CHANGING)
-
-
-def time_of(micros: int) -> datetime:
-    """Microseconds since 1970 UTC → time."""
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 def number(session: str) -> int:

@@ -118,12 +118,8 @@ def replay_files(options: argparse.Namespace) -> int:
         return USAGE
     loaded = config.load(options.config)
     look = Look(options.language or loaded.language, local_zone())
-    if options.judge:
-        judge = Judge(loaded.policy, look.zone, Places(loaded.places).of, account_here)
-        found = replay.findings(options.file, judge, kinds, options.format, look, now())
-    else:
-        found = replay.replay(options.file, kinds, options.format, look, now())
-    for line in found:
+    judge = Judge(loaded.policy, look.zone, Places(loaded.places).of, account_here) if options.judge else None
+    for line in replay.replay(options.file, kinds, options.format, look, now(), judge):
         sys.stdout.write(line + "\n")
     return OK
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from usm import config
-from usm.core.judge import Judged, find, gravest, judge, silencing
+from usm.core.judge import Judged, find, judge, silencing
 from usm.core.look import Look
 from usm.core.message import Alert
-from usm.core.model import CRITICAL, FINDING, INFO, LOGIN, LOGOUT, NOTICE, WARNING, Event, Finding
+from usm.core.model import CRITICAL, FINDING, INFO, LOGIN, LOGOUT, NOTICE, WARNING, Event, Finding, gravest
 from usm.core.policy import Policy
 from usm.core.profile import Profile
 from usm.core.route import Match
@@ -48,8 +48,9 @@ def found(rule: str, event: Event = ALICE, policy: Policy = Policy(), **facts: A
 
 def test_severities_have_an_order() -> None:
     """The gravest of several; without any it is `info`."""
-    findings = tuple(Finding("root", severity, {}) for severity in (NOTICE, CRITICAL, WARNING))
-    assert (gravest(findings), gravest(()), Judged(findings[::2]).severity) == (CRITICAL, INFO, WARNING)
+    severities = (NOTICE, CRITICAL, WARNING)
+    findings = tuple(Finding("root", severity, {}) for severity in severities)
+    assert (gravest(severities), gravest(()), Judged(findings[::2]).severity) == (CRITICAL, INFO, WARNING)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -79,7 +80,7 @@ def test_every_rule_is_asked_and_answers() -> None:
     """What is off says so; what found something is no finding where it is silenced."""
     rules = {name: setting for name, setting in Policy().rules.items() if name != "root"}
     policy = Policy(rules, (Match(rules=("dormant",)),))
-    case = Case(ALICE, Profile(), policy, NOW, lambda _: NOW)
+    case = Case(ALICE, Profile(), policy, NOW)
     judged = judge(
         case,
         {

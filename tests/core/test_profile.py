@@ -20,7 +20,7 @@ def test_what_was_never_seen() -> None:
     """It is nothing, and counts nothing."""
     profile = Profile()
     assert (profile.seen(KEY, "a"), profile.count(KEY, "a"), profile.values(KEY)) == (None, 0, {})
-    assert profile.latest(KEY, 3, of) == ()
+    assert profile.latest(KEY, 3) == ()
 
 
 def test_seen_again_counts() -> None:
@@ -83,8 +83,8 @@ def test_the_latest_come_first() -> None:
     profile = Profile()
     for time, value in enumerate("abcb"):
         profile.learn(KEY, time, value)
-    assert [(e.value, e.times, e.last) for e in profile.latest(KEY, 2, of)] == [("b", 2, of(3)), ("c", 1, of(2))]
-    assert len(profile.latest(KEY, 9, of)) == 3
+    assert [(e.value, e.times, e.last) for e in profile.latest(KEY, 2)] == [("b", 2, of(3)), ("c", 1, of(2))]
+    assert len(profile.latest(KEY, 9)) == 3
 
 
 def test_all_that_a_login_shows() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 import pytest
 
 from tests.fakes.feishu import FakeFeishu
+from tests.support import needed
 from tests.system.lab import Lab, children, until
 
 if TYPE_CHECKING:
@@ -145,11 +146,7 @@ Watcher = Callable[..., Watch]
 @contextmanager
 def watching() -> Iterator[Watcher]:
     """Start labs with monitors, and end them all."""
-    reason = Lab.missing()
-    if reason and os.environ.get("USM_REQUIRE_SYSTEM") == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    needed(Lab.missing())
     with ExitStack() as stack:
 
         def begin(*, form: str = "text", **options: Any) -> Watch:  # noqa: ANN401 - the lab's

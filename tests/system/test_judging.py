@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
+from tests.support import needed
 from tests.system.clients import until
 from tests.system.machine import Machine
 from tests.system.service import CONFIG, NAME, PATIENCE, Service
@@ -24,11 +24,7 @@ JUDGE = "judge: {rules: {idle: {after: 5s}}}\n"
 @pytest.fixture(params=["bullseye", "bookworm", "trixie"])
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """Return a service that is not started yet, on a booted machine of each release that is tried live."""
-    reason = Machine.missing()
-    if reason and os.environ.get("USM_REQUIRE_SYSTEM") == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    needed(Machine.missing())
     with Machine(request.param) as machine:
         installed = Service(machine)
         yield installed

@@ -7,7 +7,6 @@ reboot, a power-off and a crash.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import needed
 from tests.system import machine_scenarios, scenarios
 from tests.system.clients import until
 from tests.system.machine import Machine
@@ -155,11 +155,7 @@ class Monitors:
 @pytest.fixture(params=SUITES)
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Return a booted machine of each release that is tried live."""
-    reason = Machine.missing()
-    if reason and os.environ.get("USM_REQUIRE_SYSTEM") == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    needed(Machine.missing())
     with Machine(request.param) as booted:
         yield booted
 

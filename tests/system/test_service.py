@@ -5,12 +5,12 @@ Every exit code and every text here is what a person gets to see.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import needed
 from tests.system.clients import until
 from tests.system.machine import Machine
 from tests.system.service import CONFIG, HERE, NAME, PIDFILE, PORT, SECRET, Service
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 @pytest.fixture(params=["bullseye", "bookworm", "trixie"])
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """Return the service on a booted machine of each release that is tried live."""
-    reason = Machine.missing()
-    if reason and os.environ.get("USM_REQUIRE_SYSTEM") == "1":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    needed(Machine.missing())
     with Machine(request.param) as machine:
         installed = Service(machine)
         installed.install()

@@ -63,34 +63,35 @@ class Email:
 
     def request(self, message: Message, now: datetime, look: Look, *, plain: bool = False) -> Mail:  # noqa: ARG002 - there is one dress
         """Return the mail. Its id is the same at each try; the mails about one session refer to one another."""
-        domain = self.sender.rpartition("@")[2]
-        mail = EmailMessage(policy=SMTP)
-        mail["From"] = Address("user-session-monitor", addr_spec=self.sender)
-        mail["To"] = [Address(addr_spec=address) for address in self._recipients()]
-        mail["Subject"] = _subject(message, look)
-        mail["Date"] = format_datetime(now.astimezone(look.zone))
-        mail["Message-ID"] = f"<{message.id}@{domain}>"
+        mail = self._mail(_subject(message, look), now.astimezone(look.zone), message.id)
         if isinstance(message, Alert) and message.event.session is not None:
-            mail["References"] = f"<session-{message.event.session}@{domain}>"
-        mail["Auto-Submitted"] = "auto-generated"
-        mail["X-Auto-Response-Suppress"] = "All"
+            mail["References"] = f"<session-{message.event.session}@{self._domain()}>"
         rows = (title(message, look, tame=inert), "", *lines(message, look, tame=inert))
         mail.set_content(cut("\n".join(rows), _LARGEST) + "\n", charset="utf-8")
         return self._sent(mail)
 
     def page(self, subject: str, text: str, name: str, page: str, now: datetime) -> Mail:
         """Return a mail with an HTML page attached; `name` is the page's file name."""
-        mail = EmailMessage(policy=SMTP)
-        mail["From"] = Address("user-session-monitor", addr_spec=self.sender)
-        mail["To"] = [Address(addr_spec=address) for address in self._recipients()]
-        mail["Subject"] = clean(subject)
-        mail["Date"] = format_datetime(now)
         identity = blake2b(page.encode("utf-8", "replace"), digest_size=8).hexdigest()
-        mail["Message-ID"] = f"<report-{identity}@{self.sender.rpartition('@')[2]}>"
-        mail["Auto-Submitted"] = "auto-generated"
+        mail = self._mail(clean(subject), now, f"report-{identity}")
         mail.set_content(text + "\n", charset="utf-8")
         mail.add_attachment(page, subtype="html", filename=name)
         return self._sent(mail)
+
+    def _mail(self, subject: str, date: datetime, identity: str) -> EmailMessage:
+        """Return a mail without text."""
+        mail = EmailMessage(policy=SMTP)
+        mail["From"] = Address("user-session-monitor", addr_spec=self.sender)
+        mail["To"] = [Address(addr_spec=address) for address in self._recipients()]
+        mail["Subject"] = subject
+        mail["Date"] = format_datetime(date)
+        mail["Message-ID"] = f"<{identity}@{self._domain()}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["X-Auto-Response-Suppress"] = "All"
+        return mail
+
+    def _domain(self) -> str:
+        return self.sender.rpartition("@")[2]
 
     def _sent(self, mail: EmailMessage) -> Mail:
         port = PORTS[self.security] if self.smtp_port is None else self.smtp_port

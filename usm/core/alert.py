@@ -59,24 +59,23 @@ def alert_for(
     if event.kind == model.PRIVILEGE and event.tty is None and not grave:
         return None
     if findings is not None:
-        severity = max((finding.severity for finding in findings), key=model.SEVERITIES.index, default=model.INFO)
+        severity = model.gravest(finding.severity for finding in findings)
     else:
         abnormal = event.kind == model.LOGOUT and event.end_reason not in model.NORMAL_ENDS
         severity = model.WARNING if abnormal else model.INFO
     address = host.addresses[0] if host.addresses else None
-    return Alert(
-        identify(event, findings or ()), event, severity, address, late=late, findings=findings or (), learning=learning
-    )
+    identity = identify(event, [finding.rule for finding in findings or ()])
+    return Alert(identity, event, severity, address, late=late, findings=findings or (), learning=learning)
 
 
-def identify(event: Event, findings: Sequence[Finding] = ()) -> str:
+def identify(event: Event, rules: Sequence[str] = ()) -> str:
     """Return the id of an event: 16 hexadecimal digits, the same for the same facts.
 
-    Of what was found by itself, the rules belong to the facts: two may find something of the same.
+    `rules`: which found something. Of what was found by itself they belong to the facts: two may find the same.
     """
     facts = json.dumps(event_json(event), sort_keys=True)
     if event.kind == model.FINDING:
-        facts += " ".join(finding.rule for finding in findings)
+        facts += " ".join(rules)
     return blake2b(facts.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
 
 

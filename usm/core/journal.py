@@ -16,19 +16,18 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, Optional
 
 from usm.core.decode import MAX_LINE
-from usm.core.model import Record
+from usm.core.model import Record, time_of
 from usm.core.recognize import BY_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
 
     from usm.core.programs import Program
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NOBODY = 2**32 - 1  # the kernel's login uid of a process that no login led to
 _MOST = 2**53  # µs; 200 years
 _COMM = 15  # characters that the kernel keeps of a process' name
@@ -53,7 +52,7 @@ def decode_journal(line: bytes, zone: tzinfo) -> Optional[Record]:
         return None
     sent = _number(fields, "_SOURCE_REALTIME_TIMESTAMP")
     return Record(
-        (_EPOCH + timedelta(microseconds=time if sent is None else sent)).astimezone(zone),
+        time_of(time if sent is None else sent).astimezone(zone),
         _text(fields, "_HOSTNAME") or "",
         program.tags[0] if tag != program.tags[0] and "]" in str(tag) else str(tag),
         pid,

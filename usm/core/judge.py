@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 
 from usm.core import model
 from usm.core.message import Alert
-from usm.core.model import INFO, Finding
+from usm.core.model import INFO, Finding, gravest
 from usm.core.policy import network_of
+from usm.core.route import literally
 from usm.core.rules import RULES
 from usm.core.rules.case import OFF, SILENCED, Case, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
     from typing import Callable
 
@@ -33,7 +34,7 @@ class Judged(NamedTuple):
     @property
     def severity(self) -> str:
         """How grave the gravest finding is."""
-        return gravest(self.findings)
+        return gravest(finding.severity for finding in self.findings)
 
     def joined(self, found: Union[Finding, Verdict]) -> Judged:
         """Return it with what another rule said."""
@@ -45,11 +46,6 @@ class Judged(NamedTuple):
         """Return what is left where a rule's finding is not to be told."""
         left = tuple(finding for finding in self.findings if finding.rule != rule)
         return Judged(left, tuple(Verdict(rule, reason) if v.rule == rule else v for v in self.verdicts))
-
-
-def gravest(findings: Iterable[Finding]) -> str:
-    """Return the highest severity among findings; without any it is `info`."""
-    return max((finding.severity for finding in findings), key=model.SEVERITIES.index, default=INFO)
 
 
 def judge(case: Case, judges: Mapping[str, Callable[[Case], Verdict]], *, learning: bool) -> Judged:
@@ -94,17 +90,12 @@ def silencing(rule: str, event: Event) -> str:
     """Return the line of `silence:` that keeps the rule from finding the same again: this user, from this network."""
     conditions = {"rule": rule}
     if event.user is not None:
-        conditions["user"] = _literally(event.user)
+        conditions["user"] = literally(event.user)
     if event.source_ip is not None and event.kind in (model.LOGIN, model.FINDING) and event.duration is None:
         conditions["source"] = network_of(event.source_ip)
     elif event.kind == model.LOGIN:
         conditions["source"] = "local"
     return "- {" + ", ".join(f"{name}: {_quoted(value)}" for name, value in conditions.items()) + "}"
-
-
-def _literally(name: str) -> str:
-    """Return a name as a pattern that only it fits."""
-    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def _quoted(value: str) -> str:

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 LOGIN, LOGOUT, FAILED, PRIVILEGE = "login", "logout", "failed", "privilege"
 KINDS = (LOGIN, LOGOUT, FAILED, PRIVILEGE)
@@ -37,6 +37,11 @@ NORMAL_ENDS = frozenset((DISCONNECTED, SHUTDOWN))
 
 INFO, NOTICE, WARNING, CRITICAL = "info", "notice", "warning", "critical"
 SEVERITIES = (INFO, NOTICE, WARNING, CRITICAL)
+
+
+def gravest(severities: Iterable[str]) -> str:
+    """Return the highest of severities; without any it is `info`."""
+    return max(severities, key=SEVERITIES.index, default=INFO)
 
 
 class Secret:
@@ -142,6 +147,11 @@ _MICROSECOND = timedelta(microseconds=1)
 def micros(time: datetime) -> int:
     """Whole microseconds since 1970 UTC."""
     return (time - _EPOCH) // _MICROSECOND
+
+
+def time_of(micros: int) -> datetime:
+    """Microseconds since 1970 UTC → time, aware."""
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def session_id(time: datetime, *facts: object) -> str:

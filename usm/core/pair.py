@@ -168,11 +168,11 @@ def end(
     return closed, logout_event(closed, pid)
 
 
-def login_event(session: Session) -> Event:
-    """Return the login of a session, with what became known of it since."""
+def event_of(kind: str, time: datetime, session: Session) -> Event:
+    """Return an event of this kind and time with all that is known of a session."""
     return Event(
-        model.LOGIN,
-        session.start,
+        kind,
+        time,
         session.host,
         session.service,
         session.user,
@@ -188,26 +188,18 @@ def login_event(session: Session) -> Event:
     )
 
 
+def login_event(session: Session) -> Event:
+    """Return the login of a session, with what became known of it since."""
+    return event_of(model.LOGIN, session.start, session)
+
+
 def logout_event(session: Session, pid: Optional[int] = None) -> Event:
     """Return the complete logout of a closed session: nobody has to look up where it came from."""
     moment = session.end or session.start
-    return Event(
-        model.LOGOUT,
-        moment,
-        session.host,
-        session.service,
-        session.user,
-        session.source_ip,
-        session.source_port,
-        session.method,
-        session.key,
-        session.tty,
-        session.leader if pid is None else pid,
-        session.id,
-        session.start.astimezone(moment.tzinfo),  # one offset within one event, also after a restart
-        (moment - session.start).total_seconds(),
-        session.end_reason,
+    return event_of(model.LOGOUT, moment, session)._replace(
+        pid=session.leader if pid is None else pid,
+        start=session.start.astimezone(moment.tzinfo),  # one offset within one event, also after a restart
+        duration=(moment - session.start).total_seconds(),
+        end_reason=session.end_reason,
         until=session.until,
-        person=session.person,
-        comment=session.comment,
     )

@@ -47,6 +47,11 @@ class Policy(NamedTuple):
     learning: timedelta = timedelta(days=7)
     history: timedelta = timedelta(days=90)
 
+    def number(self, rule: str, name: str) -> float:
+        """Return a parameter of a rule; 0 where the rule is off."""
+        setting = self.rules.get(rule)
+        return 0.0 if setting is None else setting.numbers[name]
+
     def works(self, user: str, local: datetime) -> Optional[bool]:
         """Tell whether a user works at this local time; None where nobody said when."""
         spans = next((spans for pattern, spans in self.hours if fnmatchcase(user, pattern)), None)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from usm.core.model import Evidence
+from usm.core.model import Evidence, time_of
 from usm.core.policy import network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from usm.core.model import Event, Place
 
@@ -60,10 +60,10 @@ class Profile:
         """Return all values of a fact."""
         return self._seen.get(fact, {})
 
-    def latest(self, fact: str, most: int, of: Callable[[int], object]) -> tuple[Evidence, ...]:
-        """Return the values that were seen last; `of` makes a time of microseconds."""
+    def latest(self, fact: str, most: int) -> tuple[Evidence, ...]:
+        """Return the values that were seen last."""
         newest = islice(reversed(self.values(fact).items()), most)
-        return tuple(Evidence(value, seen.times, of(seen.last)) for value, seen in newest)  # type: ignore[arg-type] # a time
+        return tuple(Evidence(value, seen.times, time_of(seen.last)) for value, seen in newest)
 
     def learn(self, fact: str, time: int, value: str = "", count: int = 1) -> None:
         """Note that a value was seen; the one that was not seen for the longest time makes room."""

@@ -7,7 +7,10 @@ one grow; a rule whose threshold is no larger than what is kept counts exactly.
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEPT = 64  # entries of one window; a threshold may be no larger
 
@@ -19,6 +22,11 @@ class Entry(NamedTuple):
     times: int
     tag: str = ""
     flag: int = 0
+
+
+def within(entries: Sequence[Entry], after: int, until: int) -> list[Entry]:
+    """Return what happened after a moment and no later than another."""
+    return [entry for entry in entries if after < entry.time <= until]
 
 
 class Recent:
@@ -35,7 +43,7 @@ class Recent:
 
     def within(self, after: int, until: int) -> list[Entry]:
         """Return what happened after a moment and no later than another."""
-        return [entry for entry in self.entries if after < entry.time <= until]
+        return within(self.entries, after, until)
 
     def dump(self) -> str:
         """Return it as text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from datetime import timedelta, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
@@ -142,6 +143,11 @@ def _group(alert: Alert, group_by: Sequence[str]) -> str:
     """Return the name of an alert's group: what is in `group_by`, in a form that no value can imitate."""
     values = [alert.severity if name == "severity" else getattr(alert.event, name) for name in group_by]
     return json.dumps(["by", *values])
+
+
+def literally(name: str) -> str:
+    """Return a name as a pattern that only it fits."""
+    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def _named(name: Optional[str], patterns: Sequence[str]) -> bool:

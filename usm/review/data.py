@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from usm import ledger
 from usm.core.alert import event_of, finding_of
-from usm.core.model import PRIVILEGE, micros
-from usm.transaction import COLUMNS, session_of, time_of
+from usm.core.model import PRIVILEGE, micros, time_of
+from usm.transaction import COLUMNS, session_of
 
 if TYPE_CHECKING:
     import sqlite3

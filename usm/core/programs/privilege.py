@@ -20,6 +20,11 @@ SERVICES = ("su", "sudo", "doas")
 _NOBODY = ("none", "unknown", "???", "")  # instead of a terminal
 
 
+def is_failed_login(event: Event) -> bool:
+    """Tell whether somebody did not get in; a refusal of su or sudo is another thing, of somebody who is in."""
+    return event.kind == model.FAILED and event.service not in SERVICES
+
+
 def _terminal(tty: Optional[str]) -> Optional[str]:
     name = (tty or "").rpartition("/dev/")[2]
     return None if name in _NOBODY else name

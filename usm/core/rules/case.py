@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from usm.core.model import Event, Evidence, micros
+from usm.core.model import Event, Evidence, micros, time_of
 from usm.core.policy import Policy, network_of
 from usm.core.profile import LOGIN, NETWORK, SERVICE, Profile
 from usm.core.recent import Recent
@@ -52,7 +52,7 @@ class Case:
     """One event, and all that the rules may compare it with. `numbers` are those of the rule that is asked.
 
     `source`, `user`: the failures of the event's source and of its user, the latest ones. `elsewhere`: networks from
-    which the user is on now. `time`: when it happened, in microseconds; `of` makes a time of such.
+    which the user is on now. `time`: when it happened, in microseconds.
     Not a tuple: a million events are asked about by sixteen rules each, and only `numbers` differ.
     """
 
@@ -63,7 +63,6 @@ class Case:
         "event",
         "local",
         "numbers",
-        "of",
         "place",
         "policy",
         "profile",
@@ -72,10 +71,8 @@ class Case:
         "user",
     )
 
-    def __init__(
-        self, event: Event, profile: Profile, policy: Policy, local: datetime, of: Callable[[int], datetime]
-    ) -> None:
-        self.event, self.profile, self.policy, self.local, self.of = event, profile, policy, local, of
+    def __init__(self, event: Event, profile: Profile, policy: Policy, local: datetime) -> None:
+        self.event, self.profile, self.policy, self.local = event, profile, policy, local
         self.time = micros(event.time)
         self.place: Optional[Place] = None
         self.before: Optional[Place] = None
@@ -109,7 +106,7 @@ class Case:
 
     def shown(self, value: str, seen: Seen) -> dict[str, str]:
         """Return what was seen, for a text; the time as ISO 8601, which the text puts into its zone."""
-        return {"value": value, "count": str(seen.times), "last": self.of(seen.last).isoformat()}
+        return {"value": value, "count": str(seen.times), "last": time_of(seen.last).isoformat()}
 
     def logins(self) -> int:
         """Return how many logins of the user are known."""
@@ -129,4 +126,4 @@ class Case:
         if known is not None:
             return known
         facts = {"value": value, "logins": str(self.logins())}
-        return Verdict(rule, None, facts, self.profile.latest(fact, EVIDENCE, self.of))
+        return Verdict(rule, None, facts, self.profile.latest(fact, EVIDENCE))

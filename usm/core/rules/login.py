@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import asin, cos, radians, sin, sqrt
 from typing import TYPE_CHECKING, Callable, Optional
 
-from usm.core.model import WARNING, Evidence
+from usm.core.model import WARNING, Evidence, time_of
 from usm.core.profile import ADDRESS, ASN, COUNTRY, CREATED, KEY, LOGIN, METHOD, NETWORK, SERVICE
 from usm.core.rules.case import ALLOWED, BELOW, EVIDENCE, KNOWN, NO_HISTORY, NOT_CONCERNED, UNSET, USUAL, Case, Verdict
 
@@ -59,7 +59,7 @@ def _unusual_service(case: Case) -> Verdict:
 def _root(case: Case) -> Verdict:
     if case.event.user != "root":
         return Verdict("root", NOT_CONCERNED)
-    return case.usual("root") or Verdict("root", None, {}, case.profile.latest(NETWORK, EVIDENCE, case.of))
+    return case.usual("root") or Verdict("root", None, {}, case.profile.latest(NETWORK, EVIDENCE))
 
 
 def _service_account(case: Case) -> Verdict:
@@ -76,7 +76,7 @@ def _young_account(case: Case) -> Verdict:
     rule, created = "young-account", case.profile.seen(CREATED)
     if created is None or created.last < case.since("age"):
         return Verdict(rule, NOT_CONCERNED)
-    return Verdict(rule, None, {"created": case.of(created.last).isoformat()})
+    return Verdict(rule, None, {"created": time_of(created.last).isoformat()})
 
 
 def _dormant(case: Case) -> Verdict:
@@ -118,7 +118,7 @@ def _impossible_travel(case: Case) -> Verdict:
 
 def previous(case: Case) -> Optional[Evidence]:
     """Return the address of the login before this one."""
-    found = case.profile.latest(ADDRESS, 1, case.of)
+    found = case.profile.latest(ADDRESS, 1)
     return found[0] if found else None
 
 

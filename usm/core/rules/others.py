@@ -26,7 +26,7 @@ def _first_privilege(case: Case) -> Verdict:
         return Verdict(rule, NOT_CONCERNED)
     if seen is not None:
         return case.known(rule, TARGET, target) or Verdict(rule, NOT_CONCERNED)
-    return Verdict(rule, None, {"target": target}, case.profile.latest(TARGET, EVIDENCE, case.of))
+    return Verdict(rule, None, {"target": target}, case.profile.latest(TARGET, EVIDENCE))
 
 
 def _root_shell(case: Case) -> Verdict:
